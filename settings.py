@@ -1,0 +1,177 @@
+"""Where things are kept: settings from arguments, the environment, `pyproject.toml`, a Prefect block, or defaults."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import SettingsError
+
+__all__ = ["Settings", "load_settings"]
+
+_KEYS = ("home", "store_url", "artifact_root", "experiment", "run_id", "journal")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One resolved set of settings.
+
+    Attributes:
+        home: Folder for everything that has no place of its own.
+        store_url: SQLAlchemy URL of the store. It may carry a password, so it is left out of `repr`.
+        artifact_root: Folder or fsspec URL under which artifacts are kept.
+        experiment: Experiment of runs that name none.
+        run_id: Run that the outermost tracked scope attaches to, or None.
+        journal: Folder of the crash-safe journals; always on a local disk.
+    """
+
+    home: Path
+    store_url: str
+    artifact_root: str
+    experiment: str
+    run_id: str | None
+    journal: Path
+
+    def __repr__(self) -> str:
+        return f"Settings(home={str(self.home)!r}, experiment={self.experiment!r})"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Home of the Prefect server that `prefect-ml up` starts."""
+        return self.home / "prefect"
+
+    @property
+    def environments(self) -> Path:
+        """Realised environments, one folder per digest."""
+        return self.home / "environments"
+
+    @property
+    def services(self) -> Path:
+        """State and logs of the background services."""
+        return self.home / "services"
+
+    @property
+    def endpoints(self) -> Path:
+        """Working folders of the model servers on this host."""
+        return self.home / "endpoints"
+
+
+def load_settings(
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    block: Callable[[], Mapping[str, str]] | None = None,
+    **overrides: str | None,
+) -> Settings:
+    """Resolve the settings: argument, environment, pyproject, block `TrackingStore/default`, default.
+
+    Args:
+        environ: Environment to read; the process's own by default.
+        cwd: Folder from which the nearest `pyproject.toml` is looked for; the working directory by default.
+        block: Gives `store_url` and `artifact_root` of the default block; by default the block is asked only where
+            Prefect is already imported and an API address is known.
+        overrides: `home`, `store_url`, `artifact_root`, `experiment`, `run_id`, `journal`; None means not given.
+
+    Raises:
+        SettingsError: An unknown setting, or a pyproject table that cannot be read.
+    """
+    if sys.platform == "win32":
+        raise SettingsError("prefect-ml runs on Linux and macOS; on Windows, use it inside WSL.")
+    environ = os.environ if environ is None else environ
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if unknown := set(given) - set(_KEYS):
+        raise SettingsError(f"Unknown setting {sorted(unknown)[0]!r}; the settings are {', '.join(_KEYS)}.")
+    found = {**_from_pyproject(cwd or Path.cwd()), **_from_environ(environ), **given}
+    if "store_url" not in found or "artifact_root" not in found:
+        found = {**(block or (lambda: _default_block(environ)))(), **found}
+    return _build(found)
+
+
+def _build(found: Mapping[str, str]) -> Settings:
+    home = Path(found.get("home") or "~/.prefect-ml").expanduser().absolute()
+    return Settings(
+        home=home,
+        store_url=found.get("store_url") or f"sqlite:///{home / 'store.db'}",
+        artifact_root=_absolute(found.get("artifact_root") or str(home / "artifacts")),
+        experiment=found.get("experiment") or "Default",
+        run_id=found.get("run_id") or None,
+        journal=Path(found.get("journal") or home / "journal").expanduser().absolute(),
+    )
+
+
+def _absolute(root: str) -> str:
+    return root if "://" in root else str(Path(root).expanduser().absolute())
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    named = {key: environ.get(f"PREFECT_ML_{key.upper()}", "") for key in _KEYS}
+    return {key: value for key, value in named.items() if value}
+
+
+def _from_pyproject(cwd: Path) -> dict[str, str]:
+    for folder in (cwd, *cwd.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            return _read_table(file)
+    return {}
+
+
+def _read_table(file: Path) -> dict[str, str]:
+    try:
+        table: Any = tomllib.loads(file.read_text()).get("tool", {}).get("prefect_ml", {})
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file} cannot be read ({error}); mend the file.") from error
+    if unknown := set(table) - set(_KEYS):
+        raise SettingsError(
+            f"[tool.prefect_ml] in {file} has the unknown key {sorted(unknown)[0]!r};"
+            f" the settings are {', '.join(_KEYS)}."
+        )
+    return {key: str(value) for key, value in table.items()}
+
+
+def _default_block(environ: Mapping[str, str]) -> Mapping[str, str]:
+    if "prefect" not in sys.modules or not environ.get("PREFECT_API_URL"):
+        return {}
+    return _once.get(environ["PREFECT_API_URL"])
+
+
+class _BlockOnce:
+    """The block `TrackingStore/default`, asked for once per process and API address."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[str, dict[str, str]] = {}
+
+    def get(self, api_url: str) -> dict[str, str]:
+        with self._lock:
+            if api_url not in self._found:
+                self._found[api_url] = self._ask()
+            return self._found[api_url]
+
+    def _ask(self) -> dict[str, str]:
+        answer: dict[str, str] = {}
+        # A thread of its own has no event loop, so the synchronous client is used whoever asks.
+        thread = threading.Thread(target=lambda: answer.update(_load_block()))
+        thread.start()
+        thread.join()
+        return answer
+
+
+def _load_block() -> dict[str, str]:
+    from prefect.blocks.core import Block
+
+    try:
+        block: Any = Block.load("tracking-store/default")
+    except ValueError:  # Prefect's word for a block that does not exist
+        return {}
+    settings = {"store_url": block.url.get_secret_value(), "artifact_root": block.artifacts}
+    return {key: value for key, value in settings.items() if value}
+
+
+_once = _BlockOnce()

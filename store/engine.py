@@ -1,0 +1,147 @@
+"""Opening the store: SQLite or PostgreSQL, its schema brought up to date, its errors translated."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+
+from ..errors import StoreError
+from ..settings import Settings, load_settings
+
+__all__ = ["Store", "current_store", "now_ms", "open_store"]
+
+_READ = "prefect_ml_read"
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
+    """The database's own clock, in milliseconds since 1970."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+    name = "now_ms"
+
+
+@compiles(now_ms, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. Safe to share between threads; a forked child gets connections of its own."""
+
+    engine: Engine = field(repr=False)
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        """URL of the store with the password masked."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open one transaction for writing; it commits at the end, or rolls back when an error leaves the block.
+
+        Raises:
+            StoreError: The database refused or could not be reached.
+        """
+        with self._translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open one consistent view for reading.
+
+        Raises:
+            StoreError: The database could not be reached.
+        """
+        with self._translated(), self.engine.connect().execution_options(**{_READ: True}) as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            raise StoreError(f"The store {self.url} failed ({reason}); check that it is reachable and try again.") from error
+
+
+def open_store(settings: Settings | None = None) -> Store:
+    """Open the store that the settings name; once per process and URL. A new database gets its schema.
+
+    Raises:
+        StoreError: It cannot be reached, or its schema is newer or older than this code.
+        SettingsError: The URL is not one that a store can have.
+    """
+    return _open(settings or load_settings())
+
+
+def current_store(store: Store | None = None) -> Store:
+    """Give `store` itself, or the one that the settings name."""
+    return store or open_store()
+
+
+@functools.lru_cache(maxsize=8)
+def _open(settings: Settings) -> Store:
+    from .upgrade import ensure_schema
+
+    store = Store(_engine(settings.store_url), settings)
+    os.register_at_fork(after_in_child=lambda: store.engine.dispose(close=False))
+    ensure_schema(store)
+    return store
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed)
+        if parsed.get_backend_name() == "postgresql":
+            return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError("The store URL is not a SQLAlchemy URL; use sqlite:///path or postgresql://...") from error
+    except ModuleNotFoundError as error:
+        raise StoreError("PostgreSQL needs the psycopg package: pip install 'psycopg[binary]'.") from error
+    raise StoreError(f"The store cannot be kept in {parsed.get_backend_name()}; use sqlite:///path or postgresql://...")
+
+
+def _sqlite(url: sa.URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise StoreError("The store needs a file: use sqlite:///path/to/store.db.")
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The folder of {url.database} cannot be made ({error.strerror}); choose another.") from error
+    engine = sa.create_engine(url, connect_args={"timeout": 30}, poolclass=sa.pool.QueuePool)
+    sa.event.listen(engine, "connect", _on_sqlite_connect)
+    sa.event.listen(engine, "begin", _on_sqlite_begin)
+    return engine
+
+
+def _on_sqlite_connect(connection: Any, _: Any) -> None:
+    # The driver's own transaction handling would start writes too late to be serialised.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    reading = connection.get_execution_options().get(_READ)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,157 @@
+"""The records that the store gives back: frozen, with a JSON form of exactly the same names."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["MetricHistory", "Run", "RunList", "Source", "as_json", "from_ms", "to_ms"]
+
+
+def from_ms(ms: int) -> datetime:
+    """Turn milliseconds since 1970 into an aware UTC datetime."""
+    return datetime.fromtimestamp(ms / 1000, tz=timezone.utc)
+
+
+def to_ms(moment: datetime) -> int:
+    """Turn a datetime (naive means local time) into milliseconds since 1970."""
+    return round(moment.timestamp() * 1000)
+
+
+class _Record(Protocol):
+    __dataclass_fields__: Any
+
+
+def as_json(record: _Record) -> dict[str, Any]:
+    """Give a record as JSON-ready values under its own field names.
+
+    Times become ISO 8601 text; NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity".
+    """
+    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}  # pyright: ignore[reportArgumentType]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return as_json(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the code of a run came from.
+
+    Attributes:
+        project: Path or URL of the project, or None.
+        entry_point: Function, script or entry point that was run, or None.
+        commit: Git commit, or None outside a repository.
+        dirty: Whether the work tree differed from the commit, or None outside a repository.
+    """
+
+    project: str | None = None
+    entry_point: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One tracked run, as of the moment it was read.
+
+    Attributes:
+        id: Task-run id, flow-run id, or an id of its own outside Prefect.
+        status: Running, Completed, Failed, Crashed or Cancelled.
+        attempt: Number of the latest attempt; params and metrics are those of this attempt.
+        params: Values as text.
+        metrics: Last value of each series: that of the highest step, then time, then arrival.
+    """
+
+    id: str
+    name: str
+    experiment: str
+    status: str
+    attempt: int
+    parent_id: str | None
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    user: str
+    started_at: datetime
+    ended_at: datetime | None
+    artifact_uri: str
+    source: Source = field(default_factory=Source)
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+
+
+class RunList(list[Run]):
+    """A list of runs that a notebook shows as a table."""
+
+    def to_pandas(self) -> Any:
+        """Give one row per run, with columns `params.x`, `metrics.x` and `tags.x`."""
+        import pandas as pd
+
+        return pd.DataFrame([_flat(run) for run in self])
+
+    def _repr_html_(self) -> str:
+        return _html_table([_flat(run) for run in self])
+
+
+def _flat(run: Run) -> dict[str, Any]:
+    row = as_json(run)
+    for group in ("params", "metrics", "tags"):
+        values: Mapping[str, Any] = getattr(run, group)
+        del row[group]
+        row.update({f"{group}.{key}": value for key, value in values.items()})
+    del row["source"]
+    return row
+
+
+def _html_table(rows: list[dict[str, Any]]) -> str:
+    from html import escape
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    body = "".join(_html_row(row.get(column, "") for column in columns) for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_row(cells: Iterable[Any]) -> str:
+    from html import escape
+
+    return "<tr>" + "".join(f"<td>{escape(str('' if cell is None else cell))}</td>" for cell in cells) + "</tr>"
+
+
+@dataclass(frozen=True)
+class MetricHistory:
+    """Every point of one metric series, ordered by step, time and arrival.
+
+    Attributes:
+        steps: int64[n].
+        timestamps: int64[n], milliseconds since 1970, UTC.
+        values: float64[n].
+        sampled: Whether points were left out because `max_points` asked for fewer.
+    """
+
+    steps: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    sampled: bool = False
+
+    def __len__(self) -> int:
+        return len(self.steps)

@@ -1,0 +1,62 @@
+"""Bringing a store's schema to the revision that this code speaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ..errors import StoreError
+from .migrations import HEAD, REVISIONS
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .engine import Store
+
+__all__ = ["ensure_schema", "upgrade_store"]
+
+
+def ensure_schema(store: Store) -> None:
+    """Give a new database its schema, and refuse one of another revision.
+
+    Raises:
+        StoreError: The store is newer than this code, or older and in need of `prefect-ml store upgrade`.
+    """
+    revision = _revision(store)
+    if revision is None:
+        upgrade_store(store)
+    elif revision not in REVISIONS:
+        raise StoreError(f"The store {store.url} was made by a newer prefect-ml (revision {revision}); upgrade this one.")
+    elif revision != HEAD:
+        raise StoreError(f"The store {store.url} is of an older prefect-ml; run `prefect-ml store upgrade` once.")
+
+
+def upgrade_store(store: Store) -> str:
+    """Run the migrations that are missing, in one transaction, and give the revision reached.
+
+    Two machines may call this at once: the second waits, and finds nothing left to do.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "prefect_ml.store:migrations")
+    config.set_main_option("path_separator", "os")
+    with store.write() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7337160315)"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return HEAD
+
+
+def _revision(store: Store) -> str | None:
+    with store.read() as connection:
+        if not _has_version_table(connection):
+            return None
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _has_version_table(connection: Connection) -> bool:
+    return sa.inspect(connection).has_table("alembic_version")
