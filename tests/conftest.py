@@ -13,11 +13,13 @@ from prefect_ml.store import Store, open_store
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children start three times slower without bytecode
 os.environ["DO_NOT_TRACK"] = "1"
 
+_INHERITED = ("PREFECT_ML_", "PREFECT_API", "PREFECT_HOME")
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh PREFECT_ML_HOME, with no other setting inherited."""
-    for key in [key for key in os.environ if key.startswith(("PREFECT_ML_", "PREFECT_API", "PREFECT_HOME"))]:
+    for key in [key for key in os.environ if key.startswith(_INHERITED) and key != "PREFECT_ML_REQUIRE"]:
         monkeypatch.delenv(key)
     folder = tmp_path / "home"
     monkeypatch.setenv("PREFECT_ML_HOME", str(folder))
