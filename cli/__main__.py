@@ -1,0 +1,5 @@
+"""`python -m prefect_ml.cli` is `prefect-ml`."""
+
+from . import main
+
+main()
