@@ -1,0 +1,37 @@
+"""Refusing to run a project's code outside the environment that the project declares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ..errors import EnvironmentFailed
+from .declaration import declaration_of, project_folder
+from .realise import marker_of
+
+__all__ = ["require_declared"]
+
+
+def require_declared(path: Path) -> None:
+    """Check that this process runs in the environment that the project of a source file declares.
+
+    Prefect falls back to the worker's own environment without a word when it cannot start a flow in the project's;
+    this turns that into a failure.
+
+    Args:
+        path: The source file (or the project's folder).
+
+    Raises:
+        EnvironmentFailed: It runs in another environment, or the project declares none.
+    """
+    folder = project_folder(path)
+    declared = declaration_of(folder)
+    marker = marker_of(Path(sys.prefix))
+    if marker is not None and marker.get("digest") == declared.digest:
+        return
+    running = f"environment {marker['digest']}" if marker else "no environment that prefect-ml built"
+    raise EnvironmentFailed(
+        f"This runs in {sys.prefix}, {running}, but {declared.origin} declares environment {declared.digest}:"
+        f" start it with `prefect-ml run {folder}`, or through its deployment, whose prefect.yaml must have the build"
+        " step `declare_environment` and the pull step `enter_project` of `prefect_ml.environments.steps`."
+    )
