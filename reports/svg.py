@@ -92,10 +92,11 @@ def _curve(xs: Floats, values: Floats, size: Size) -> str:
     heights = _heights(values)
     across, down = left + 3 + xs * (right - left - 6), bottom - 3 - heights * (bottom - top - 6)
     end = int(np.flatnonzero(~np.isnan(down))[-1])
-    path = _path(zip(across.tolist(), down.tolist(), strict=True))
+    lines, dots = _paths(zip(across.tolist(), down.tolist(), strict=True))
     return (
-        f'<path d="{path}" fill="none" stroke="{_LINE}" stroke-width="1.6" stroke-linecap="round"'
-        f' stroke-linejoin="round"/><circle cx="{across[end]:.1f}" cy="{down[end]:.1f}" r="2.6" fill="{_LINE}"/>'
+        f'<g fill="none" stroke="{_LINE}" stroke-linecap="round" stroke-linejoin="round">'
+        f'<path d="{lines}" stroke-width="1.6"/><path d="{dots}" stroke-width="4"/></g>'
+        f'<circle cx="{across[end]:.1f}" cy="{down[end]:.1f}" r="2.6" fill="{_LINE}"/>'
     )
 
 
@@ -133,17 +134,17 @@ def _heights(values: Floats) -> Floats:
     return (halves - low) / span if span > 0 else np.where(np.isnan(values), np.nan, 0.5)
 
 
-def _path(points: Iterable[tuple[float, float]]) -> str:
-    parts: list[str] = []
-    drawing = False
+def _paths(points: Iterable[tuple[float, float]]) -> tuple[str, str]:
+    """Give the lines between gaps, and the points that stand alone as strokes of no length, which show as dots."""
+    strokes: list[list[str]] = [[]]
     for x, y in points:
-        if math.isnan(y):
-            drawing = False
-            continue
-        # The stroke of no length shows as a dot where the neighbours on both sides are gaps.
-        parts.append(f"L{x:.1f} {y:.1f}" if drawing else f"M{x:.1f} {y:.1f}h0")
-        drawing = True
-    return "".join(parts)
+        if not math.isnan(y):
+            strokes[-1].append(f"{x:.1f} {y:.1f}")
+        elif strokes[-1]:
+            strokes.append([])
+    lines = ("M" + "L".join(stroke) for stroke in strokes if len(stroke) > 1)
+    dots = (f"M{stroke[0]}h0" for stroke in strokes if len(stroke) == 1)
+    return "".join(lines), "".join(dots)
 
 
 def _value_labels(low: float, high: float, size: Size) -> str:

@@ -36,6 +36,8 @@ def number(value: float, digits: int = 6) -> str:
         return "NaN"
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
+    if 10**digits <= abs(value) < 1e7:
+        return f"{value:.0f}"
     return f"{value:.{digits}g}"
 
 
