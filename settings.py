@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -40,6 +41,11 @@ class Settings:
 
     def __repr__(self) -> str:
         return f"Settings(home={str(self.home)!r}, experiment={self.experiment!r})"
+
+    @property
+    def store_key(self) -> str:
+        """A name for the store that gives none of its secrets away."""
+        return hashlib.sha256(self.store_url.encode()).hexdigest()[:16]
 
     @property
     def prefect_home(self) -> Path:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from .engine import Store, current_store, now_ms, open_store
+from .history import metric_history
+from .ids import child_id, new_id
+from .queries import get_run, search_runs
 from .records import MetricHistory, Run, RunList, Source, as_json, from_ms, to_ms
+from .upgrade import upgrade_store
+from .writer import recover
 
 __all__ = [
     "MetricHistory",
@@ -12,9 +17,16 @@ __all__ = [
     "Source",
     "Store",
     "as_json",
+    "child_id",
     "current_store",
     "from_ms",
+    "get_run",
+    "metric_history",
+    "new_id",
     "now_ms",
     "open_store",
+    "recover",
+    "search_runs",
     "to_ms",
+    "upgrade_store",
 ]

@@ -80,7 +80,9 @@ class Store:
             yield
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            raise StoreError(f"The store {self.url} failed ({reason}); check that it is reachable and try again.") from error
+            raise StoreError(
+                f"The store {self.url} failed ({reason}); check that it is reachable and try again."
+            ) from error
 
 
 def open_store(settings: Settings | None = None) -> Store:

@@ -21,7 +21,11 @@ from .writer import flush_pending
 __all__ = ["get_run", "search_runs"]
 
 _r = schema.runs.c
-_COLUMNS = [*[column for column in schema.runs.c if column.name != "status"], run_status.label("status"), schema.experiments.c.name.label("experiment")]
+_COLUMNS = [
+    *[column for column in schema.runs.c if column.name != "status"],
+    run_status.label("status"),
+    schema.experiments.c.name.label("experiment"),
+]
 _RUNS = sa.select(*_COLUMNS).join_from(schema.runs, schema.experiments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -15,7 +16,17 @@ from .engine import Store, now_ms
 from .records import Source
 from .upsert import insert_new, intern, upsert
 
-__all__ = ["LOST_AFTER_MS", "NewRun", "OpenRun", "close_run", "heartbeat", "open_run", "set_source", "write_params", "write_tags"]
+__all__ = [
+    "LOST_AFTER_MS",
+    "NewRun",
+    "OpenRun",
+    "close_run",
+    "heartbeat",
+    "open_run",
+    "set_source",
+    "write_params",
+    "write_tags",
+]
 
 # A run whose process has not been heard of for this long is read as Crashed.
 LOST_AFTER_MS = 60_000
@@ -64,7 +75,9 @@ def open_run(store: Store, new: NewRun, *, attempt: int = 1, join_only: bool = F
     """
     with store.write() as connection:
         row = connection.execute(
-            sa.select(schema.runs.c.attempt, schema.runs.c.status, schema.runs.c.artifact_uri, schema.runs.c.experiment_id)
+            sa.select(
+                schema.runs.c.attempt, schema.runs.c.status, schema.runs.c.artifact_uri, schema.runs.c.experiment_id
+            )
             .where(schema.runs.c.id == new.id)
             .with_for_update()
         ).first()
@@ -202,4 +215,4 @@ def _number(value: str) -> float | None:
         number = float(value)
     except ValueError:
         return None
-    return number if number == number else None  # NaN matches no comparison
+    return None if math.isnan(number) else number  # NaN matches no comparison

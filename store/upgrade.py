@@ -27,7 +27,9 @@ def ensure_schema(store: Store) -> None:
     if revision is None:
         upgrade_store(store)
     elif revision not in REVISIONS:
-        raise StoreError(f"The store {store.url} was made by a newer prefect-ml (revision {revision}); upgrade this one.")
+        raise StoreError(
+            f"The store {store.url} was made by a newer prefect-ml (revision {revision}); upgrade this one."
+        )
     elif revision != HEAD:
         raise StoreError(f"The store {store.url} is of an older prefect-ml; run `prefect-ml store upgrade` once.")
 

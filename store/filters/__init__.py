@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .fields import RUN_FIELDS, Fields, order_terms
+from .fields import RUN_FIELDS, Column, Fields, order_terms
 from .parse import compile_filter
 
-__all__ = ["RUN_FIELDS", "Fields", "compile_filter", "order_terms"]
+__all__ = ["RUN_FIELDS", "Column", "Fields", "compile_filter", "order_terms"]

@@ -122,7 +122,9 @@ def order_terms(order_by: Iterable[str], fields: Fields) -> list[sa.ColumnElemen
     """
     terms: list[sa.ColumnElement[Any]] = []
     for text in order_by:
-        name, _, direction = text.strip().rpartition(" ") if text.lower().endswith((" asc", " desc")) else (text, "", "")
+        name, _, direction = (
+            text.strip().rpartition(" ") if text.lower().endswith((" asc", " desc")) else (text, "", "")
+        )
         try:
             key = fields.find(name.strip()).key()
         except KeyError:

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 import sqlalchemy as sa
-from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from lark.exceptions import VisitError
 
 from ...errors import FilterError
@@ -33,12 +33,12 @@ def compile_filter(text: str, fields: Fields) -> Condition:
     try:
         tree = _parser().parse(text)
         return _Compiler(text, fields).transform(tree)
-    except UnexpectedEOF as error:
-        raise FilterError("The filter ends too early", text, len(text) + 1) from error
     except UnexpectedCharacters as error:
         raise FilterError(f"The filter has an unexpected {text[error.pos_in_stream]!r}", text, error.column) from error
     except UnexpectedInput as error:
-        token = getattr(error, "token", "")
+        token = getattr(error, "token", None)
+        if token is None or token.type == "$END":
+            raise FilterError("The filter ends too early", text, len(text) + 1) from error
         raise FilterError(f"The filter has an unexpected {str(token)!r}", text, error.column) from error
     except VisitError as error:
         if isinstance(error.orig_exc, FilterError):

@@ -1,0 +1,87 @@
+"""Registering what a run has logged as a version of a model."""
+
+from __future__ import annotations
+
+import re
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ..errors import RegistryError
+from ..running import system_user
+from ..store import Store, current_store, now_ms, schema
+from ..store.artifacts import exists, join
+from ..store.upsert import insert_new
+from .events import Change, append_event
+from .records import ModelVersion
+from .uris import resolve_model_uri
+from .versions import get_model_version
+
+__all__ = ["register_model"]
+
+
+def register_model(
+    name: str,
+    uri: str,
+    *,
+    description: str = "",
+    tags: dict[str, str] | None = None,
+    store: Store | None = None,
+) -> ModelVersion:
+    """Make a new version of a model from what a run has logged.
+
+    Args:
+        name: Name of the model; it is made when it is new.
+        uri: `runs:/<run_id>/<path>` or `models:/<name>/<version>`.
+        description: What is special about this version.
+        tags: Tags of the version.
+        store: Another store than the one that the settings name.
+
+    Raises:
+        RegistryError: The name cannot be one, or the model's files are not there.
+        RunNotFound, ArtifactError: The URI leads to nothing.
+    """
+    _check_name(name)
+    store = current_store(store)
+    source = resolve_model_uri(uri, store=store)
+    if not exists(join(source.uri, "MLmodel")):
+        raise RegistryError(f"The files of {uri} are gone from {source.uri}; log the model again.")
+    with store.write() as connection:
+        version = _next_version(connection, name)
+        connection.execute(
+            sa.insert(schema.model_versions).values(
+                name=name,
+                version=version,
+                status="Ready",
+                run_id=source.run_id,
+                source=uri,
+                uri=source.uri,
+                digest=source.digest,
+                description=description,
+                tags=tags or {},
+                created_at=now_ms(),
+                created_by=system_user(),
+            )
+        )
+        append_event(connection, Change("registered", name, version, evidence={"digest": source.digest}))
+    return get_model_version(name, version, store=store)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[\w][\w .-]{0,199}", name):
+        raise RegistryError(f"{name!r} cannot name a model; use up to 200 letters, digits, blanks, '.', '_' and '-'.")
+
+
+def _next_version(connection: Connection, name: str) -> int:
+    insert_new(
+        connection,
+        schema.registered_models,
+        {"name": name, "description": "", "created_at": now_ms(), "created_by": system_user(), "versions": 0},
+    )
+    query = (
+        sa.update(schema.registered_models)
+        .where(schema.registered_models.c.name == name)
+        .values(versions=schema.registered_models.c.versions + 1)
+        .returning(schema.registered_models.c.versions)
+    )
+    return int(connection.execute(query).scalar_one())

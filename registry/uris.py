@@ -1,0 +1,47 @@
+"""What `runs:/...` and `models:/...` lead to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import RegistryError
+from ..store import Store, current_store, get_run
+from ..store.models import find_logged_model
+from .versions import get_model_version
+
+__all__ = ["ModelSource", "resolve_model_uri"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model folder that the store vouches for.
+
+    Attributes:
+        uri: Where the folder lies.
+        digest: sha256 of its manifest.
+        run_id: The run that logged it.
+    """
+
+    uri: str
+    digest: str
+    run_id: str | None
+
+
+def resolve_model_uri(uri: str, *, store: Store | None = None) -> ModelSource:
+    """Give the folder that `runs:/<run_id>/<path>` or `models:/<name>/<version, stage or latest>` leads to.
+
+    Raises:
+        RegistryError: The URI has another form.
+        RunNotFound, ArtifactError, ModelNotFound, VersionNotFound: It leads to nothing.
+    """
+    store = current_store(store)
+    if match := re.fullmatch(r"runs:/+([^/]+)/(.+)", uri):
+        run_id, path = match.groups()
+        get_run(run_id, store=store)
+        row = find_logged_model(run_id, path, store=store)
+        return ModelSource(row.uri, row.digest, run_id)
+    if match := re.fullmatch(r"models:/+([^/@]+)/([^/]+)", uri):
+        version = get_model_version(*match.groups(), store=store)
+        return ModelSource(version.uri, version.digest, version.run_id)
+    raise RegistryError(f"{uri!r} names no model; use runs:/<run_id>/<path> or models:/<name>/<version or stage>.")
