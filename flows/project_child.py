@@ -1,0 +1,96 @@
+"""The process that runs a project's flow: `run_project` starts it with the interpreter of the project's environment."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import PrefectMLError, ProjectError
+
+__all__ = ["main"]
+
+
+def main(request: Path, answer: Path) -> int:
+    """Run the flow that the request file names and write the answer file; give the exit code."""
+    asked = json.loads(request.read_text())
+    try:
+        outcome = _run(asked["entry_point"], asked["params"])
+    except ProjectError as error:
+        outcome = {"refused": str(error)}
+    # A process edge: whatever the project's module or Prefect's client raises becomes the answer.
+    except Exception as error:  # noqa: BLE001
+        outcome = {"failed": _sentence(error)}
+    answer.write_text(json.dumps(outcome))
+    return 0 if "state" in outcome else 1
+
+
+def _run(entry_point: str, params: dict[str, Any]) -> dict[str, Any]:
+    flow = _load(entry_point)
+    state = flow(**_checked(flow, params), return_state=True)
+    if inspect.iscoroutine(state):
+        state = asyncio.run(state)
+    flow_run_id = str(state.state_details.flow_run_id)
+    if not state.is_completed():
+        return {"failed": f"flow run {flow_run_id} is {state.name}: {' '.join((state.message or '').split())}"}
+    return {"flow_run_id": flow_run_id, "state": state.name, "result": _plain(state.result(raise_on_failure=False))}
+
+
+def _load(entry_point: str) -> Any:
+    from prefect.exceptions import MissingFlowError
+    from prefect.flows import load_flow_from_entrypoint
+
+    try:
+        return load_flow_from_entrypoint(entry_point)
+    except MissingFlowError as error:
+        raise ProjectError(
+            f"The entry point {entry_point!r} is not a Prefect flow; decorate it with `@flow`."
+        ) from error
+
+
+def _checked(flow: Any, params: dict[str, Any]) -> dict[str, Any]:
+    """Give the parameters as the flow's signature wants them."""
+    from prefect.exceptions import ParameterTypeError
+
+    known: dict[str, Any] = flow.parameters.properties
+    if unknown := sorted(set(params) - set(known)):
+        raise ProjectError(
+            f"The flow {flow.name!r} has no parameter {unknown[0]!r}; it has {', '.join(known) or 'none'}."
+        )
+    if missing := sorted(set(flow.parameters.required or ()) - set(params)):
+        raise ProjectError(
+            f"The flow {flow.name!r} needs the parameter {missing[0]!r}; give it with -P {missing[0]}=VALUE."
+        )
+    try:
+        return flow.validate_parameters({key: _parsed(value, known[key]) for key, value in params.items()})
+    except ParameterTypeError as error:
+        raise ProjectError(f"A parameter of the flow {flow.name!r} does not fit: {_sentence(error)}") from error
+
+
+def _parsed(value: Any, schema: dict[str, Any]) -> Any:
+    """Read text as JSON where the signature wants what only JSON can spell; the rest pydantic reads itself."""
+    if not isinstance(value, str) or "string" in json.dumps(schema.get("anyOf", schema.get("type", "string"))):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _plain(result: Any) -> Any:
+    try:
+        return json.loads(json.dumps(result))
+    except (TypeError, ValueError):
+        return None
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, PrefectMLError) else f"{type(error).__name__}: {text}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
