@@ -1,1 +1,120 @@
-"""prefect-ml."""
+"""prefect-ml: track, package, register and serve machine-learning models, natively on Prefect.
+
+Every name is imported on first use, so that `import prefect_ml` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .flows.projects import run_project
+    from .registry import get_model_version, model_history, search_model_versions, search_models
+    from .serving import (
+        build_bento,
+        deploy_endpoint,
+        get_endpoint,
+        infer_signature,
+        list_endpoints,
+        load_model,
+        rollback_endpoint,
+        save_model,
+    )
+    from .store import get_run, metric_history, search_runs
+    from .tasks.active import current_run
+    from .tasks.log import (
+        log_artifact,
+        log_artifacts,
+        log_dict,
+        log_metric,
+        log_metrics,
+        log_param,
+        log_params,
+        log_text,
+        set_tag,
+        set_tags,
+    )
+    from .tasks.models import log_model
+    from .tasks.promotion import promote, register_model
+    from .tasks.scope import start_run
+    from .tasks.track import track
+
+_MODULES = {
+    ".flows.projects": ("run_project",),
+    ".registry": ("get_model_version", "model_history", "search_model_versions", "search_models"),
+    ".serving": (
+        "build_bento",
+        "deploy_endpoint",
+        "get_endpoint",
+        "infer_signature",
+        "list_endpoints",
+        "load_model",
+        "rollback_endpoint",
+        "save_model",
+    ),
+    ".store": ("get_run", "metric_history", "search_runs"),
+    ".tasks.active": ("current_run",),
+    ".tasks.log": (
+        "log_artifact",
+        "log_artifacts",
+        "log_dict",
+        "log_metric",
+        "log_metrics",
+        "log_param",
+        "log_params",
+        "log_text",
+        "set_tag",
+        "set_tags",
+    ),
+    ".tasks.models": ("log_model",),
+    ".tasks.promotion": ("promote", "register_model"),
+    ".tasks.scope": ("start_run",),
+    ".tasks.track": ("track",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "build_bento",
+    "current_run",
+    "deploy_endpoint",
+    "get_endpoint",
+    "get_model_version",
+    "get_run",
+    "infer_signature",
+    "list_endpoints",
+    "load_model",
+    "log_artifact",
+    "log_artifacts",
+    "log_dict",
+    "log_metric",
+    "log_metrics",
+    "log_model",
+    "log_param",
+    "log_params",
+    "log_text",
+    "metric_history",
+    "model_history",
+    "promote",
+    "register_model",
+    "rollback_endpoint",
+    "run_project",
+    "save_model",
+    "search_model_versions",
+    "search_models",
+    "search_runs",
+    "set_tag",
+    "set_tags",
+    "start_run",
+    "track",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

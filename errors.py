@@ -203,9 +203,8 @@ class VersionNotFound(RegistryError, LookupError):
     def __init__(self, name: str, version: object) -> None:
         self.name = name
         self.version = version
-        super().__init__(
-            f"Model {name!r} has no version {version!s}; `prefect-ml models show {name}` lists its versions."
-        )
+        what = f"has no version {version}" if str(version).isdecimal() else f"has no version in stage {version}"
+        super().__init__(f"Model {name!r} {what}; `prefect-ml models show {name}` lists its versions.")
 
 
 class UnknownStage(RegistryError, ValueError):

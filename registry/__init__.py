@@ -6,13 +6,14 @@ from .events import model_history
 from .outbox import backlog, relay_pending
 from .records import ModelEvent, ModelVersion, RegisteredModel
 from .register import register_model
-from .stages import SERVED_STAGES, STAGES, holder_of, promote, served_holders
+from .stages import SERVED_STAGES, STAGES, UNSET, holder_of, promote, served_holders
 from .uris import ModelSource, resolve_model_uri
 from .versions import get_model, get_model_version, search_model_versions, search_models
 
 __all__ = [
     "SERVED_STAGES",
     "STAGES",
+    "UNSET",
     "ModelEvent",
     "ModelSource",
     "ModelVersion",

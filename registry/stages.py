@@ -13,7 +13,7 @@ from .events import Change, append_event, read_event
 from .records import ModelEvent
 from .versions import get_model
 
-__all__ = ["SERVED_STAGES", "STAGES", "holder_of", "promote", "served_holders"]
+__all__ = ["SERVED_STAGES", "STAGES", "UNSET", "holder_of", "promote", "served_holders"]
 
 STAGES: Final = ("None", "Staging", "Production", "Archived")
 EXCLUSIVE_STAGES: Final = ("Staging", "Production")
@@ -21,11 +21,8 @@ SERVED_STAGES: Final = ("Production",)
 _h = schema.stage_holders.c
 
 
-class _Unset:
-    """Says that a caller expects nothing in particular, which differs from expecting nobody (None)."""
-
-
-_UNSET: Final = _Unset()
+# Says that a caller expects nothing in particular, which differs from expecting nobody (None).
+UNSET: Final[Any] = object()
 
 
 def promote(
@@ -34,7 +31,7 @@ def promote(
     *,
     to: str,
     reason: str = "",
-    expect: int | _Unset | None = _UNSET,
+    expect: int | None = UNSET,
     store: Store | None = None,
 ) -> ModelEvent:
     """Give a stage to a version: the event, the new holder and the outbox row are one transaction.
@@ -63,7 +60,7 @@ def promote(
         _check_ready(connection, name, version)
         holder = _holder(connection, name, stage)
         actual = holder.version if holder else None
-        if not isinstance(expect, _Unset) and expect != actual:
+        if expect is not UNSET and expect != actual:
             raise StageConflict(name, stage, expect, actual)
         standing = _standing(connection, name, version)
         if standing and standing.stage == stage:

@@ -1,0 +1,256 @@
+"""Writing into the current run: params, metrics, tags and artifacts."""
+
+from __future__ import annotations
+
+import json
+import operator
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+from ..errors import TrackingError
+from ..store import to_ms
+from ..store.artifacts import join, put_file, put_folder
+from ..store.runs import write_params, write_tags
+from ..store.series import SeriesKey
+from .active import ActiveRun
+from .scope import require_run
+
+__all__ = [
+    "log_artifact",
+    "log_artifacts",
+    "log_dict",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "log_text",
+    "set_tag",
+    "set_tags",
+]
+
+
+def log_param(name: str, value: object, *, run: ActiveRun | None = None) -> None:
+    """Write one param; it is kept as text, and once per attempt.
+
+    Args:
+        name: Name of the param.
+        value: Its value.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+        ParamConflict: It has another value already.
+    """
+    run = require_run("log_param", run)
+    write_params(run.store, run.opened, {_checked(name): str(value)})
+
+
+def log_params(values: Mapping[str, object], *, run: ActiveRun | None = None) -> None:
+    """Write several params: all of them or, if one conflicts, none.
+
+    Args:
+        values: Values by name.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+        ParamConflict: One has another value already.
+    """
+    run = require_run("log_params", run)
+    write_params(run.store, run.opened, {_checked(name): str(value) for name, value in values.items()})
+
+
+def log_metric(
+    name: str,
+    value: SupportsFloat,
+    *,
+    step: int | None = None,
+    timestamp: datetime | int | None = None,
+    run: ActiveRun | None = None,
+) -> None:
+    """Add one point to a metric's series. When this returns, the point survives the death of the process.
+
+    Args:
+        name: Name of the metric.
+        value: An int, a float, or a numpy or torch scalar; NaN and the infinities are kept.
+        step: Position in the series; by default one more than the last step of this scope, beginning with 0.
+        timestamp: When it was measured, as a datetime or milliseconds since 1970; now by default.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+        TrackingError: The value is no number.
+    """
+    run = require_run("log_metric", run)
+    _add(run, name, value, step, timestamp)
+
+
+def log_metrics(
+    values: Mapping[str, SupportsFloat],
+    *,
+    step: int | None = None,
+    timestamp: datetime | int | None = None,
+    run: ActiveRun | None = None,
+) -> None:
+    """Add one point to each of several metrics.
+
+    Args:
+        values: Values by name.
+        step: As in `log_metric`.
+        timestamp: As in `log_metric`; one time for all.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+        TrackingError: A value is no number; then nothing is added.
+    """
+    run = require_run("log_metrics", run)
+    numbers = {_checked(name): _number(name, value) for name, value in values.items()}
+    for name, number in numbers.items():
+        _add(run, name, number, step, timestamp)
+
+
+def set_tag(name: str, value: object, *, run: ActiveRun | None = None) -> None:
+    """Set one tag; the last value wins.
+
+    Args:
+        name: Name of the tag.
+        value: Its value, kept as text.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+    """
+    run = require_run("set_tag", run)
+    write_tags(run.store, run.id, {_checked(name): str(value)})
+
+
+def set_tags(values: Mapping[str, object], *, run: ActiveRun | None = None) -> None:
+    """Set several tags.
+
+    Args:
+        values: Values by name.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+    """
+    run = require_run("set_tags", run)
+    write_tags(run.store, run.id, {_checked(name): str(value) for name, value in values.items()})
+
+
+def log_artifact(path: str | Path, *, to: str = "", run: ActiveRun | None = None) -> str:
+    """Copy a file into the run's artifacts.
+
+    Args:
+        path: The file.
+        to: Folder below the artifacts; their root by default.
+        run: The run; the current one by default.
+
+    Returns:
+        Where the copy lies.
+
+    Raises:
+        NoActiveRun: No run is open.
+        ArtifactError: There is no such file, or `to` leads out of the run's artifacts.
+    """
+    run = require_run("log_artifact", run)
+    local = Path(path)
+    uri = join(run.artifact_uri, to, local.name)
+    put_file(local, uri)
+    return uri
+
+
+def log_artifacts(folder: str | Path, *, to: str = "", run: ActiveRun | None = None) -> str:
+    """Copy the files of a folder into the run's artifacts.
+
+    Args:
+        folder: The folder.
+        to: Folder below the artifacts; by default one with the name of `folder`.
+        run: The run; the current one by default.
+
+    Returns:
+        Where the copy lies.
+
+    Raises:
+        NoActiveRun: No run is open.
+        ArtifactError: There is no such folder, or a path leads out.
+    """
+    run = require_run("log_artifacts", run)
+    local = Path(folder)
+    uri = join(run.artifact_uri, to or local.absolute().name)
+    put_folder(local, uri)
+    return uri
+
+
+def log_text(text: str, to: str, *, run: ActiveRun | None = None) -> str:
+    """Write a text as an artifact.
+
+    Args:
+        text: The text.
+        to: Its path below the artifacts, for instance `notes/first.md`.
+        run: The run; the current one by default.
+
+    Returns:
+        Where it lies.
+
+    Raises:
+        NoActiveRun: No run is open.
+        ArtifactError: `to` leads out of the run's artifacts.
+    """
+    run = require_run("log_text", run)
+    uri = join(run.artifact_uri, to)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "text"
+        file.write_text(text)
+        put_file(file, uri)
+    return uri
+
+
+def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | None = None) -> str:
+    """Write a dict or list as a JSON artifact.
+
+    Args:
+        value: What to write.
+        to: Its path below the artifacts, for instance `config.json`.
+        run: The run; the current one by default.
+
+    Returns:
+        Where it lies.
+
+    Raises:
+        NoActiveRun: No run is open.
+        TrackingError: It holds something that JSON cannot.
+    """
+    try:
+        text = json.dumps(value, indent=2)
+    except (TypeError, ValueError) as error:
+        raise TrackingError(f"log_dict cannot write this as JSON ({error}); log plain values only.") from error
+    return log_text(text, to, run=run)
+
+
+def _add(run: ActiveRun, name: str, value: SupportsFloat, step: int | None, at: datetime | int | None) -> None:
+    number = _number(name, value)
+    step = run.steps.get(name, -1) + 1 if step is None else operator.index(step)
+    run.steps[_checked(name)] = step
+    moment = time.time_ns() // 1_000_000 if at is None else at if isinstance(at, int) else to_ms(at)
+    run.writer.add(SeriesKey(run.id, run.attempt, name), [(step, moment, number)])
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if not isinstance(value, (str, bytes)):
+            return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise TrackingError(f"Metric {name!r} must be one number, not {type(value).__name__}; log one number per step.")
+
+
+def _checked(name: str) -> str:
+    if not name or "\0" in name:
+        raise TrackingError(f"{name!r} cannot name a param, metric or tag; use text without NUL.")
+    return name
