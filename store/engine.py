@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from ..errors import StoreError
 from ..settings import Settings, load_settings
 
-__all__ = ["Store", "current_store", "now_ms", "open_store"]
+__all__ = ["Store", "connect_store", "current_store", "now_ms", "open_store"]
 
 _READ = "prefect_ml_read"
 
@@ -55,7 +55,7 @@ class Store:
         return self.engine.url.render_as_string(hide_password=True)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Generator[Connection]:
         """Open one transaction for writing; it commits at the end, or rolls back when an error leaves the block.
 
         Raises:
@@ -65,7 +65,7 @@ class Store:
             yield connection
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Generator[Connection]:
         """Open one consistent view for reading.
 
         Raises:
@@ -75,7 +75,7 @@ class Store:
             yield connection
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
         except SQLAlchemyError as error:
@@ -100,11 +100,20 @@ def current_store(store: Store | None = None) -> Store:
     return store or open_store()
 
 
+def connect_store(settings: Settings) -> Store:
+    """Connect to a store whatever its schema is: only an upgrade wants that.
+
+    Raises:
+        StoreError: The URL is not one that a store can have.
+    """
+    return Store(_engine(settings.store_url), settings)
+
+
 @functools.lru_cache(maxsize=8)
 def _open(settings: Settings) -> Store:
     from .upgrade import ensure_schema
 
-    store = Store(_engine(settings.store_url), settings)
+    store = connect_store(settings)
     os.register_at_fork(after_in_child=lambda: store.engine.dispose(close=False))
     ensure_schema(store)
     return store

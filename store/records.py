@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ def to_ms(moment: datetime) -> int:
 
 
 class _Record(Protocol):
-    __dataclass_fields__: Any
+    __dataclass_fields__: ClassVar[Any]
 
 
 def as_json(record: _Record) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""How commands answer: records as JSON under their own names, or as tables for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Cell", "json_option", "pairs", "print_json", "show_pairs", "show_table", "step", "text_of"]
+
+Cell = object
+"""What a table shows: text, numbers and times as they are, None as a blank."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+# Wide enough for anything where no terminal bounds the width, so that scripts find every value whole.
+_UNBOUNDED = 10_000
+
+
+def json_option(command: _Command) -> _Command:
+    """Give a command the option `--json`, as its parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON, under the library's own names.")(
+        command
+    )
+
+
+def print_json(value: Any) -> None:
+    """Print a record, or an array of them, as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def show_table(columns: Iterable[str], rows: Iterable[Iterable[Cell]], *, empty: str) -> None:
+    """Print rows under their columns, or the sentence `empty` where there are none.
+
+    The first column says which record it is, so it is never shortened.
+    """
+    lines = [[text_of(cell) for cell in row] for row in rows]
+    if not lines:
+        click.echo(empty)
+        return
+    table = _table(show_header=True)
+    for position, column in enumerate(columns):
+        table.add_column(column, no_wrap=position == 0, overflow="fold")
+    _print(table, lines)
+
+
+def show_pairs(values: Mapping[str, Cell]) -> None:
+    """Print one record, a line per field; fields without a value are left out."""
+    table = _table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    _print(table, [[name, text_of(value)] for name, value in values.items() if text_of(value)])
+
+
+def step(text: str) -> None:
+    """Say on standard error what is being done now, so that no wait is silent."""
+    click.echo(text, err=True)
+
+
+def pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Turn repeated `key=value` options into a mapping: a callback of click.
+
+    Raises:
+        click.BadParameter: One has no '=' or no key, or a key is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"{text!r} is not of the form key=value.")
+        if key in found:
+            raise click.BadParameter(f"{key!r} is given twice.")
+        found[key] = value
+    return found
+
+
+def text_of(value: Cell) -> str:
+    """Write a value as a table shows it."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _table(*, show_header: bool) -> Table:
+    from rich.table import Table
+
+    return Table(box=None, show_header=show_header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def _print(table: Table, lines: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in line))  # Text, so that no name is read as markup
+    console = Console(highlight=False)
+    console.print(table, width=None if console.is_terminal else _UNBOUNDED)

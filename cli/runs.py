@@ -1,0 +1,111 @@
+"""`prefect-ml runs`: what was tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import RunNotFound
+from .output import json_option, print_json, show_pairs, show_table, text_of
+
+if TYPE_CHECKING:
+    from ..store import Run
+
+__all__ = ["runs"]
+
+_SHOWN_METRICS = 3
+
+
+@click.group()
+def runs() -> None:
+    """List and show tracked runs."""
+
+
+@runs.command("list")
+@click.argument("filter", default="")
+@click.option("--experiment", "-e", "experiments", multiple=True, help="Only runs of this experiment; repeatable.")
+@click.option("--order-by", "order_by", multiple=True, metavar="FIELD", help="For instance 'metrics.rmse desc'.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The most runs to list.")
+@json_option
+def list_runs(
+    filter: str,  # noqa: A002 - the library's name
+    experiments: tuple[str, ...],
+    order_by: tuple[str, ...],
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List runs, newest first; FILTER is for instance "metrics.rmse < 0.8 and params.alpha >= 0.1"."""
+    from ..store import as_json as record
+    from ..store.queries import search_runs
+
+    found = search_runs(filter, experiments=experiments or None, order_by=order_by, limit=limit)
+    if as_json:
+        print_json([record(run) for run in found])
+        return
+    columns = ("Id", "Name", "Experiment", "Status", "Started", "Metrics")
+    show_table(columns, (_row(run) for run in found), empty="No runs match." if filter else "No runs yet.")
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="ID")
+@json_option
+def show_run(run_id: str, as_json: bool) -> None:
+    """Show one run; the beginning of its ID is enough where no other run's id begins so."""
+    from ..store import as_json as record
+
+    run = _find(run_id)
+    if as_json:
+        print_json(record(run))
+        return
+    show_pairs(
+        {
+            "Id": run.id,
+            "Name": run.name,
+            "Experiment": run.experiment,
+            "Status": run.status,
+            "Attempt": run.attempt,
+            "Parent run": run.parent_id,
+            "User": run.user,
+            "Started": run.started_at,
+            "Ended": run.ended_at,
+            "Params": _lines(run.params),
+            "Metrics": _lines(run.metrics),
+            "Tags": _lines(run.tags),
+            "Artifacts": run.artifact_uri,
+            "Project": run.source.project,
+            "Entry point": run.source.entry_point,
+            "Commit": run.source.commit and run.source.commit + (" with local changes" if run.source.dirty else ""),
+            "Flow run": run.flow_run_id,
+            "Task run": run.task_run_id,
+        }
+    )
+
+
+def _find(run_id: str) -> Run:
+    from ..store.queries import get_run, search_runs
+
+    try:
+        return get_run(run_id)
+    except RunNotFound:
+        # What the filter language would read as more than plain text is no beginning of an id.
+        if not run_id or set(run_id) & set("'%_\\"):
+            raise
+        found = search_runs(f"id like '{run_id}%'", limit=2)
+        if len(found) > 1:
+            raise click.BadParameter(f"More than one run's id begins with {run_id!r}; give more of it.") from None
+        if not found:
+            raise
+        return found[0]
+
+
+def _row(run: Run) -> Iterable[object]:
+    metrics = ", ".join(f"{name} {text_of(value)}" for name, value in islice(run.metrics.items(), _SHOWN_METRICS))
+    more = ", …" if len(run.metrics) > _SHOWN_METRICS else ""
+    return run.id, run.name, run.experiment, run.status, run.started_at, metrics + more
+
+
+def _lines(values: Mapping[str, object]) -> str:
+    return "\n".join(f"{name} = {text_of(value)}" for name, value in values.items())
