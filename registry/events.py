@@ -78,9 +78,9 @@ def _row(event: ModelEvent) -> dict[str, Any]:
 
 
 def _event(row: Any) -> ModelEvent:
-    values = dict(row._mapping)
-    values.pop("seq")
-    return ModelEvent(**{**values, "at": from_ms(row.at)})
+    values: dict[str, Any] = {**row._mapping, "at": from_ms(row.at)}
+    del values["seq"]
+    return ModelEvent(**values)
 
 
 def _announce(connection: Connection, event: ModelEvent) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import sqlalchemy as sa
 
 from ..errors import ServiceError
@@ -48,10 +51,10 @@ def relay_pending(api_url: str, *, auth: str | None = None, store: Store | None 
     return sent
 
 
-def _waiting(store: Store) -> list[sa.Row[tuple[int, dict[str, object]]]]:
+def _waiting(store: Store) -> Sequence[sa.Row[Any, Any]]:
     query = sa.select(_t.seq, _t.body).where(_t.relayed_at.is_(None)).order_by(_t.seq).limit(_PAGE)
     with store.read() as connection:
-        return list(connection.execute(query))
+        return connection.execute(query).all()
 
 
 def _post(api_url: str, auth: str | None, events: list[dict[str, object]]) -> None:

@@ -128,4 +128,5 @@ def _models(connection: Connection, condition: sa.ColumnElement[bool]) -> list[R
 
 
 def _version(row: Any) -> ModelVersion:
-    return ModelVersion(**{**row._mapping, "created_at": from_ms(row.created_at), "aliases": ()})
+    values: dict[str, Any] = {**row._mapping, "created_at": from_ms(row.created_at), "aliases": ()}
+    return ModelVersion(**values)

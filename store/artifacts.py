@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -99,7 +99,7 @@ def exists(uri: str) -> bool:
 
 
 @contextmanager
-def _translated(action: str) -> Iterator[None]:
+def _translated(action: str) -> Generator[None]:
     try:
         yield
     except ArtifactError:

@@ -46,7 +46,9 @@ def _assemble(blobs: list[bytes], max_points: int | None) -> MetricHistory:
     if not blobs:
         return MetricHistory(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
     decoded = [decode(blob) for blob in blobs]
-    steps, times, values = (np.concatenate([part[column] for part in decoded]) for column in range(3))
+    steps = np.concatenate([part[0] for part in decoded])
+    times = np.concatenate([part[1] for part in decoded])
+    values = np.concatenate([part[2] for part in decoded])
     order = np.lexsort((times, steps))  # stable: equal points stay in their order of arrival
     sampled = max_points is not None and len(order) > max_points
     if max_points is not None and sampled:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ def as_json(record: _Record) -> dict[str, Any]:
 
     Times become ISO 8601 text; NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity".
     """
-    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}  # pyright: ignore[reportArgumentType]
+    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
 
 
 def _plain(value: Any) -> Any:
@@ -43,12 +43,12 @@ def _plain(value: Any) -> Any:
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Source):
         return as_json(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast("list[Any]", value)]
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ def current_run() -> ActiveRun | None:
 
 
 @contextmanager
-def entered(run: ActiveRun) -> Iterator[None]:
+def entered(run: ActiveRun) -> Generator[None]:
     """Make `run` the current one for the body."""
     token = _current.set(run)
     try:

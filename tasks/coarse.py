@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prefect import task
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
 from . import log as _log
@@ -11,8 +14,17 @@ from . import promotion as _promotion
 
 __all__ = ["log_artifacts", "log_model", "promote", "register_model"]
 
-# A step that changes something outside must run each time that it is asked for.
-log_artifacts = task(_log.log_artifacts, cache_policy=NO_CACHE)
-log_model = task(_models.log_model, cache_policy=NO_CACHE)
-promote = task(_promotion.promote, cache_policy=NO_CACHE)
-register_model = task(_promotion.register_model, cache_policy=NO_CACHE)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _step(fn: Callable[P, R]) -> Task[P, R]:
+    # A step that changes something outside must run each time that it is asked for.
+    options: dict[str, Any] = {"cache_policy": NO_CACHE}
+    return Task(fn, **options)
+
+
+log_artifacts = _step(_log.log_artifacts)
+log_model = _step(_models.log_model)
+promote = _step(_promotion.promote)
+register_model = _step(_promotion.register_model)

@@ -6,11 +6,11 @@ import asyncio
 import itertools
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..errors import RunClosed, RunNotFound, ServiceError
+from ..errors import NoActiveRun, RunClosed, RunNotFound, ServiceError
 from ..running import PrefectRun, system_user
 from ..settings import load_settings
 from ..store import Store, child_id, current_store, get_run, new_id
@@ -50,7 +50,7 @@ def start_run(
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     store: Store | None = None,
-) -> Iterator[ActiveRun]:
+) -> Generator[ActiveRun]:
     """Open a run for the body; inside another run it opens a child.
 
     In a Prefect task or flow run the outermost scope takes that run's id. Where `PREFECT_ML_RUN_ID` is set, the
@@ -103,7 +103,7 @@ def close_scope(run: ActiveRun, capture: Capture, status: str, error: str | None
 
 
 @contextmanager
-def closing(run: ActiveRun, capture: Capture) -> Iterator[None]:
+def closing(run: ActiveRun, capture: Capture) -> Generator[None]:
     """Close the run with the status that the body deserves."""
     try:
         yield
@@ -119,8 +119,6 @@ def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
     Raises:
         NoActiveRun: There is none.
     """
-    from ..errors import NoActiveRun
-
     found = run or current_run()
     prefect = None if run else innermost_prefect_run()
     if found and not (prefect and found.id == prefect.id and found.attempt < prefect.attempt):

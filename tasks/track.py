@@ -66,7 +66,7 @@ def track(
         log_params: Whether arguments that are plain values are logged as params.
     """
     tracking = Tracking(experiment, name, tags, log_params)
-    return _track(fn, tracking) if fn is not None else lambda inner: _track(inner, tracking)
+    return _track(fn, tracking) if fn is not None else functools.partial(_track, tracking=tracking)
 
 
 def tracked_task(
@@ -91,7 +91,7 @@ def tracked_task(
 
     tracking = Tracking(experiment, options.get("name"), tags, log_params)
     make: Any = task(**options)
-    return make(_track(fn, tracking)) if fn else lambda inner: make(_track(inner, tracking))
+    return _made(make, tracking, fn) if fn else functools.partial(_made, make, tracking)
 
 
 def tracked_flow(
@@ -121,7 +121,11 @@ def tracked_flow(
 
     tracking = Tracking(experiment, options.get("name"), tags, log_params, declared_environment)
     make: Any = flow(**options)
-    return make(_track(fn, tracking)) if fn else lambda inner: make(_track(inner, tracking))
+    return _made(make, tracking, fn) if fn else functools.partial(_made, make, tracking)
+
+
+def _made(make: Any, tracking: Tracking, fn: Callable[..., Any]) -> Any:
+    return make(_track(fn, tracking))
 
 
 def _track(target: Any, tracking: Tracking) -> Any:

@@ -139,13 +139,15 @@ def _coerce(value: float | str, kind: str) -> Any:
             return to_ms(datetime.fromisoformat(value))
         except ValueError:
             raise FilterError(f"{value!r} is not a time; write it as 2026-01-31T12:00:00Z") from None
+    if kind == "number" and isinstance(value, str):
+        raise FilterError(f"{value!r} is compared with a number; drop the quotes")
     if kind == "text" and isinstance(value, float):
         return _plain_number(value)
     return value
 
 
 def _plain_number(value: float | str) -> str:
-    return f"{value:g}" if isinstance(value, float) else value
+    return str(value) if isinstance(value, str) else f"{value:g}"
 
 
 _r = schema.runs.c

@@ -31,7 +31,7 @@ def compile_filter(text: str, fields: Fields) -> Condition:
     if not text.strip():
         return sa.true()
     try:
-        tree = _parser().parse(text)
+        tree = _parser().parse(text)  # pyright: ignore[reportUnknownMemberType]
         return _Compiler(text, fields).transform(tree)
     except UnexpectedCharacters as error:
         raise FilterError(f"The filter has an unexpected {text[error.pos_in_stream]!r}", text, error.column) from error
@@ -48,7 +48,7 @@ def compile_filter(text: str, fields: Fields) -> Condition:
 
 @functools.cache
 def _parser() -> Lark:
-    grammar = resources.files(__package__).joinpath("grammar.lark").read_text()
+    grammar = resources.files(__name__.rpartition(".")[0]).joinpath("grammar.lark").read_text()
     return Lark(grammar, parser="lalr")
 
 
@@ -82,7 +82,8 @@ class _Compiler(Transformer[Token, Any]):
         return sa.not_(parts[-1])
 
     def compare(self, parts: list[Any]) -> Condition:
-        field, operator, value = parts
+        field: Field = parts[0]
+        operator, value = parts[1:]
         operators = {"=": "__eq__", "!=": "__ne__", "<": "__lt__", "<=": "__le__", ">": "__gt__", ">=": "__ge__"}
         return field.where(value, lambda column, v: getattr(column, operators[str(operator)])(v))
 
@@ -93,14 +94,17 @@ class _Compiler(Transformer[Token, Any]):
         return sa.and_(parts[0].exists(), sa.not_(_any_of(parts[0], parts[3:])))
 
     def between(self, parts: list[Any]) -> Condition:
-        field, _, low, _, high = parts
+        field: Field = parts[0]
+        low, high = parts[2], parts[4]
         return sa.and_(field.where(low, lambda c, v: c >= v), field.where(high, lambda c, v: c <= v))
 
     def like(self, parts: list[Any]) -> Condition:
-        return parts[0].where(_unquote(parts[2]), lambda column, v: column.like(v))
+        field: Field = parts[0]
+        return field.where(_unquote(parts[2]), lambda column, v: column.like(v))
 
     def ilike(self, parts: list[Any]) -> Condition:
-        return parts[0].where(_unquote(parts[2]), lambda column, v: column.ilike(v))
+        field: Field = parts[0]
+        return field.where(_unquote(parts[2]), lambda column, v: column.ilike(v))
 
     def absent(self, parts: list[Any]) -> Condition:
         return sa.not_(parts[0].exists())
