@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 
-def _expected(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, int | None]:
+def _expected(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, Any]:
     """Keep "left out" and "nobody" apart: only the first gives no argument at all."""
     if value is None:
         return {}
@@ -117,10 +117,10 @@ def register(name: str, uri: str, description: str, tags: dict[str, str], as_jso
     help="Refuse unless this version, or nobody, holds the stage now.",
 )
 @json_option
-def promote(name: str, version: int, stage: str, reason: str, expected: dict[str, int | None], as_json: bool) -> None:
+def promote(name: str, version: int, stage: str, reason: str, expected: dict[str, Any], as_json: bool) -> None:
     """Give a stage to VERSION of the model NAME; the endpoint of a served stage follows."""
-    from ..store import as_json as record
     from .. import promote as promote_version
+    from ..store import as_json as record
 
     event = promote_version(name, version, to=stage, reason=reason, **expected)
     if as_json:

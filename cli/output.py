@@ -20,6 +20,7 @@ Cell = object
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # Wide enough for anything where no terminal bounds the width, so that scripts find every value whole.
 _UNBOUNDED = 10_000
+_SHORT = 12
 
 
 def json_option(command: _Command) -> _Command:
@@ -35,9 +36,9 @@ def print_json(value: Any) -> None:
 
 
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[Cell]], *, empty: str) -> None:
-    """Print rows under their columns, or the sentence `empty` where there are none.
+    """Print rows under their columns, one line each, or the sentence `empty` where there are none.
 
-    The first column says which record it is, so it is never shortened.
+    A narrow terminal shortens long values, but never the first column, which says which record it is.
     """
     lines = [[text_of(cell) for cell in row] for row in rows]
     if not lines:
@@ -45,7 +46,9 @@ def show_table(columns: Iterable[str], rows: Iterable[Iterable[Cell]], *, empty:
         return
     table = _table(show_header=True)
     for position, column in enumerate(columns):
-        table.add_column(column, no_wrap=position == 0, overflow="fold")
+        longest = max(len(line[position]) for line in lines)
+        whole = position == 0 or longest <= _SHORT
+        table.add_column(column, no_wrap=True, min_width=longest if whole else None)
     _print(table, lines)
 
 
@@ -105,4 +108,6 @@ def _print(table: Table, lines: list[list[str]]) -> None:
     for line in lines:
         table.add_row(*(Text(cell) for cell in line))  # Text, so that no name is read as markup
     console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else _UNBOUNDED)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED
+    console.print(table)

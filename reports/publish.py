@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..errors import ServiceError
+from ..running import task_run
 from ..store import MetricHistory, Run, Store, current_store
 from ..store.history import metric_history
 from ..store.queries import get_run
@@ -83,16 +84,13 @@ def _artifact(run: Run, store: Store) -> ArtifactCreate:
 
 
 def _prefect_ids(run: Run) -> tuple[UUID | None, UUID | None]:
-    from prefect.utilities.context import get_task_and_flow_run_ids
-
-    if run.flow_run_id or run.task_run_id:
-        return _uuid(run.task_run_id), _uuid(run.flow_run_id)
-    ids = get_task_and_flow_run_ids()
-    if ids == (None, None):
-        raise ServiceError(
-            f"Run {run.id} belongs to no Prefect run; its report can be left only inside a flow or task."
-        )
-    return ids
+    around = task_run()
+    # A child run has no task run of its own, but its report belongs with the task run in which it ended.
+    inside = around.id if around and around.flow_run_id == run.flow_run_id else None
+    task_run_id, flow_run_id = run.task_run_id or inside, run.flow_run_id
+    if not (task_run_id or flow_run_id):
+        raise ServiceError(f"Run {run.id} belongs to no Prefect run, so there is no page to leave its report on.")
+    return _uuid(task_run_id), _uuid(flow_run_id)
 
 
 def _uuid(text: str | None) -> UUID | None:
