@@ -91,10 +91,11 @@ def _contents(installed: Distribution) -> dict[str, bytes]:
 
 def _write(path: Path, contents: dict[str, bytes]) -> None:
     record = next(name for name in contents if name.endswith(".dist-info/WHEEL")).replace("WHEEL", "RECORD")
-    lines = [f"{name},sha256={_hash(content)},{len(content)}\n" for name, content in contents.items()]
+    lines = [f"{name},sha256={_hash(content)},{len(content)}\n" for name, content in sorted(contents.items())]
     handle, unfinished = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in {**contents, record: "".join([*lines, f"{record},,\n"]).encode()}.items():
+        complete = {**contents, record: "".join([*lines, f"{record},,\n"]).encode()}
+        for name, content in sorted(complete.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)

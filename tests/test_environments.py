@@ -1,0 +1,262 @@
+"""Declared environments: built once, whole or not at all, from the project's own words."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from prefect_ml.environments import (
+    Declaration,
+    Environment,
+    declaration_of,
+    own_wheel,
+    project_folder,
+    realise,
+    require_declared,
+)
+from prefect_ml.errors import EnvironmentFailed, ProjectError
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = Declaration("tabulate==0.9.0\n", None, hashes=False, with_prefect_ml=False, origin="a test")
+BUILDER = """
+import sys
+from pathlib import Path
+from prefect_ml.environments import Declaration, realise
+sys.stdin.readline()
+small = Declaration("tabulate==0.9.0\\n", None, hashes=False, with_prefect_ml=False, origin="a test")
+print(realise(small, root=Path(sys.argv[1]), report=lambda line: print(line, file=sys.stderr)).prefix)
+"""
+
+
+def said_by(environment: Environment, code: str) -> str:
+    return subprocess.run(
+        [environment.python, "-c", code], capture_output=True, text=True, check=True, cwd=environment.prefix
+    ).stdout.strip()
+
+
+def left_in(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.suffix != ".lock")
+
+
+def builder(root: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILDER, str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def write_project(folder: Path, *, dependencies: tuple[str, ...] = (), **files: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    listed = ", ".join(f'"{name}"' for name in dependencies)
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = [{listed}]\n'
+    )
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return folder
+
+
+def test_an_environment_is_built_once_and_shared(tmp_path: Path) -> None:
+    lines: list[str] = []
+    first = realise(SMALL, root=tmp_path, report=lines.append)
+    assert "Building" in lines[0]
+    assert said_by(first, "import sys, tabulate; print(sys.prefix, tabulate.__version__)") == f"{first.prefix} 0.9.0"
+    assert list(first.prefix.rglob("tabulate/__pycache__/*.pyc")), "it must start without compiling first"
+    lines.clear()
+    assert realise(replace(SMALL, origin="another project"), root=tmp_path, report=lines.append) == first
+    assert lines == []
+
+
+def test_other_words_give_another_environment() -> None:
+    others = [
+        replace(SMALL, requirements="tabulate==0.10.0\n"),
+        replace(SMALL, python="3.11"),
+        replace(SMALL, hashes=True),
+        replace(SMALL, with_prefect_ml=True),
+    ]
+    assert len({SMALL.digest, *(other.digest for other in others)}) == 5
+
+
+def test_ten_builders_at_once_build_one(tmp_path: Path) -> None:
+    children = [builder(tmp_path) for _ in range(10)]
+    try:
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        answers = [child.communicate(timeout=120) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+    assert [child.returncode for child in children] == [0] * 10, answers
+    assert {out.strip() for out, _ in answers} == {str(tmp_path / SMALL.digest)}
+    assert sum("Building" in err for _, err in answers) == 1
+    assert left_in(tmp_path) == [SMALL.digest]
+
+
+def test_a_killed_build_is_done_again(tmp_path: Path) -> None:
+    child = builder(tmp_path)
+    try:
+        assert child.stdin is not None
+        assert child.stderr is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        assert "Building" in child.stderr.readline()
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+    assert not (tmp_path / SMALL.digest / "prefect-ml-environment.json").exists()
+    environment = realise(SMALL, root=tmp_path)
+    assert said_by(environment, "import tabulate; print('here')") == "here"
+
+
+def test_an_environment_without_its_marker_or_python_is_built_again(tmp_path: Path) -> None:
+    environment = realise(SMALL, root=tmp_path)
+    marker = environment.prefix / "prefect-ml-environment.json"
+    assert json.loads(marker.read_text())["digest"] == environment.digest
+    stray = environment.prefix / "stray"
+    for broken in (marker, environment.python):
+        stray.write_text("left by a build that was killed")
+        broken.unlink()
+        realise(SMALL, root=tmp_path)
+        assert marker.exists()
+        assert environment.python.exists()
+        assert not stray.exists()
+
+
+@pytest.mark.parametrize(
+    ("declaration", "named"),
+    [
+        (replace(SMALL, requirements="no-such-package-of-anybody==1\n"), "no-such-package-of-anybody"),
+        (replace(SMALL, requirements="tabulate==0.0.0.1\n"), "tabulate==0.0.0.1"),
+        (replace(SMALL, requirements="tabulate==0.9.0 --hash=sha256:" + "0" * 64, hashes=True), "tabulate==0.9.0"),
+        (replace(SMALL, requirements="tabulate>=0.9", hashes=True), "tabulate"),
+        (replace(SMALL, requirements="not a requirement"), "not a requirement"),
+        (replace(SMALL, python=">=3.99"), "3.99"),
+    ],
+)
+def test_what_cannot_be_had_is_named_and_nothing_is_left(tmp_path: Path, declaration: Declaration, named: str) -> None:
+    with pytest.raises(EnvironmentFailed) as caught:
+        realise(declaration, root=tmp_path)
+    message = str(caught.value)
+    assert named in message
+    assert message.startswith("The environment of a test cannot be built: ")
+    assert "\n" not in message
+    assert left_in(tmp_path) == []
+
+
+def test_a_lock_that_lacks_what_prefect_ml_needs_is_refused(tmp_path: Path) -> None:
+    lock = "tabulate==0.9.0 --hash=sha256:024ca478df22e9340661486f85298cff5f6dcdba14f3813e8830015b9ed1948f\n"
+    declaration = Declaration(lock, None, hashes=True, with_prefect_ml=True, origin="a test")
+    with pytest.raises(EnvironmentFailed, match="prefect-ml"):
+        realise(declaration, root=tmp_path)
+    assert left_in(tmp_path) == ["wheels"]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EnvironmentFailed, match="PREFECT_ML_HOME"):
+        realise(SMALL, root=tmp_path / "file")
+
+
+def test_a_project_declares_by_lock_before_requirements(tmp_path: Path) -> None:
+    folder = write_project(tmp_path, dependencies=("prefect", "Prefect_ML >= 0.1"), requirements_txt="tabulate\n")
+    declared = declaration_of(folder)
+    assert declared == Declaration("tabulate\n", ">=3.11", False, True, str(folder / "requirements.txt"))
+    lock = "tabulate==0.9.0 \\\n    --hash=sha256:00\n"
+    write_project(folder, requirements_lock=lock, requirements_txt="tabulate\n")
+    assert declaration_of(folder) == Declaration(lock, ">=3.11", True, False, str(folder / "requirements.lock"))
+    (folder / ".python-version").write_text("# the team's\n3.12\n")
+    assert declaration_of(folder).python == "3.12"
+
+
+def test_a_project_that_declares_nothing_whole_is_refused(tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "p")
+    with pytest.raises(EnvironmentFailed, match=r"requirements\.lock"):
+        declaration_of(folder)
+    write_project(folder, requirements_txt="tabulate\n-r more.txt\n")
+    with pytest.raises(EnvironmentFailed, match=r"-r more\.txt"):
+        declaration_of(folder)
+    (folder / "requirements.txt").write_text("tabulate\n")
+    (folder / "pyproject.toml").write_text("[project")
+    with pytest.raises(ProjectError, match="mend"):
+        declaration_of(folder)
+
+
+def test_the_nearest_declaring_folder_is_the_project(tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "p")
+    (folder / "src").mkdir()
+    (folder / "src" / "train.py").touch()
+    assert project_folder(folder / "src" / "train.py") == folder
+    assert project_folder(folder) == folder
+
+
+def test_code_outside_its_declared_environment_is_refused(tmp_path: Path) -> None:
+    folder = write_project(tmp_path, requirements_txt="tabulate\n")
+    with pytest.raises(EnvironmentFailed) as caught:
+        require_declared(folder / "train.py")
+    message = str(caught.value)
+    for part in (sys.prefix, declaration_of(folder).digest, str(folder / "requirements.txt"), "prefect-ml run"):
+        assert part in message
+
+
+def test_the_wheel_holds_what_setuptools_would_pack(tmp_path: Path) -> None:
+    wheel = own_wheel(cache=tmp_path)
+    assert own_wheel(cache=tmp_path) == wheel
+    copy = tmp_path / "copy"
+    shutil.copytree(
+        ROOT, copy, ignore=lambda at, names: {name for name in names if name[0] == "." or name in ("build", "tests")}
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path / "dist"),
+        str(copy),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    built = next((tmp_path / "dist").glob("*.whl"))
+    assert packed(wheel) == packed(built)
+    assert wheel.name == built.name
+
+
+def packed(wheel: Path) -> dict[str, int]:
+    """Names and sizes of what a wheel installs, less the descriptions that each builder words in its own way."""
+    own = ("METADATA", "RECORD", "WHEEL", "top_level.txt")
+    with zipfile.ZipFile(wheel) as archive:
+        return {item.filename: item.CRC for item in archive.infolist() if not item.filename.endswith(own)}
+
+
+def test_an_environment_made_from_the_wheel_imports_prefect_ml_and_makes_the_same_wheel(tmp_path: Path) -> None:
+    wheel = own_wheel(cache=tmp_path)
+    alone = Declaration(f"prefect-ml @ {wheel.as_uri()}\n", None, False, False, "a test")
+    environment = realise(alone, root=tmp_path)
+    code = "import prefect_ml, sys; from prefect_ml.environments import *; print(prefect_ml.__file__);"
+    code += "print(own_wheel(cache=__import__('pathlib').Path(sys.prefix) / 'w'))"
+    where, again = said_by(environment, code).splitlines()
+    assert Path(where).is_relative_to(environment.prefix)
+    assert Path(again).read_bytes() == wheel.read_bytes()
+    assert Path(again).parent.name == wheel.parent.name
+
+
+def test_building_leaves_the_checkout_alone(tmp_path: Path) -> None:
+    before = sorted(path.name for path in ROOT.iterdir())
+    own_wheel(cache=tmp_path)
+    assert sorted(path.name for path in ROOT.iterdir()) == before
