@@ -1,1 +1,1 @@
-"""Room."""
+"""Flows: projects, serve-on-promotion, relay and reconcile, and the services that run them."""

@@ -1,0 +1,9 @@
+"""The background services of `prefect-ml up`: Prefect server, worker and agent."""
+
+from __future__ import annotations
+
+from .environment import api_url, prefect_environment
+from .laptop import down, up
+from .overview import Running, Status, status, status_as_json
+
+__all__ = ["Running", "Status", "api_url", "down", "prefect_environment", "status", "status_as_json", "up"]
