@@ -154,13 +154,15 @@ _r = schema.runs.c
 run_status = sa.case(
     (sa.and_(_r.status == "Running", _r.heartbeat_at < now_ms() - LOST_AFTER_MS), "Crashed"), else_=_r.status
 )
+# Correlated by hand: the query that lists runs joins the experiments, too.
+_experiment = (
+    sa.select(schema.experiments.c.name).where(schema.experiments.c.id == _r.experiment_id).correlate(schema.runs)
+)
 RUN_FIELDS = Fields(
     plain={
         "id": Column(_r.id),
         "name": Column(_r.name),
-        "experiment": Column(
-            sa.select(schema.experiments.c.name).where(schema.experiments.c.id == _r.experiment_id).scalar_subquery()
-        ),
+        "experiment": Column(_experiment.scalar_subquery()),
         "status": Column(run_status),
         "attempt": Column(_r.attempt, "number"),
         "parent_id": Column(_r.parent_id),
