@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,3 +36,52 @@ def store(home: Path) -> Iterator[Store]:
     opened = open_store()
     yield opened
     opened.engine.dispose()
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """A home in which `prefect-ml up` has run."""
+
+    home: Path
+    environ: Mapping[str, str]
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `prefect-ml ARGUMENTS` in it, with MORE in the environment."""
+        return prefect_ml(*arguments, environ={**self.environ, **more})
+
+    @property
+    def api_url(self) -> str:
+        return json.loads((self.home / "services" / "prefect.json").read_text())["api_url"]
+
+
+def prefect_ml(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "prefect_ml.cli", *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+
+
+def fresh_environ(home: Path) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(_INHERITED)}
+    return {**inherited, "PREFECT_ML_HOME": str(home)}
+
+
+@pytest.fixture(scope="session")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """One `prefect-ml up` for all tests that need a Prefect server; use model and experiment names of your own."""
+    home = tmp_path_factory.mktemp("laptop") / "home"
+    up = Laptop(home, fresh_environ(home))
+    try:
+        started = up.run("up")
+        assert started.returncode == 0, started.stderr
+        yield up
+    finally:
+        up.run("down")
+
+
+@pytest.fixture
+def bare_laptop(tmp_path: Path) -> Iterator[Laptop]:
+    """A fresh home in which nothing has run; whatever a test starts there is stopped."""
+    bare = Laptop(tmp_path / "home", fresh_environ(tmp_path / "home"))
+    try:
+        yield bare
+    finally:
+        bare.run("down")
