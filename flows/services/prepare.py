@@ -7,6 +7,7 @@ cost seconds. It says on standard output what is done, one line each; everything
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import runpy
 import sys
@@ -40,10 +41,8 @@ def _say(line: str) -> None:
 
 
 def _import_prefect() -> None:
-    import prefect.cli.deploy
-    import prefect.workers.process  # noqa: F401
-
-    from .. import promotion, reconcile, relay  # noqa: F401
+    for module in ("prefect.cli.deploy", "prefect.workers.process", "prefect_ml.flows.reconcile"):
+        importlib.import_module(module)
 
 
 def _create_pool() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ def log_of(settings: Settings, name: str) -> Path:
 
 
 @contextmanager
-def alone(settings: Settings, report: Callable[[str], None]) -> Iterator[None]:
+def alone(settings: Settings, report: Callable[[str], None]) -> Generator[None]:
     """Hold the one lock under which services are started and stopped, waiting for who holds it now."""
     with _translated(settings):
         settings.services.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,7 +107,7 @@ def _file(settings: Settings, name: str) -> Path:
 
 
 @contextmanager
-def _translated(settings: Settings) -> Iterator[None]:
+def _translated(settings: Settings) -> Generator[None]:
     try:
         yield
     except OSError as error:

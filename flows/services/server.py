@@ -20,25 +20,24 @@ from .records import Record, forget, log_of, read, running, write
 __all__ = ["is_healthy", "open_server", "wait_for_server"]
 
 _FIRST_PORT, _PORTS = 4200, 200
-_OURS_WITHIN, _CONFIGURED_WITHIN = 180.0, 10.0
+_OURS_WITHIN, _CONFIGURED_WITHIN, _TELL_EVERY = 180.0, 10.0, 5.0  # seconds
 
 
 def open_server(settings: Settings, report: Callable[[str], None]) -> Record:
     """Give the server's record: the configured server's, the running one's, or that of one just started.
 
-    The server need not answer yet; `wait_for_server` waits for it.
+    A server of ours need not answer yet; `wait_for_server` waits for it.
+
+    Raises:
+        ServiceError: The configured server does not answer.
     """
     known = read(settings, "prefect")
     configured = os.environ.get("PREFECT_API_URL")
-    ours = known is not None and known.owner is not None
-    if configured and not (ours and known.api_url == configured):
-        report(f"Prefect server: the configured one at {configured}")
-        record = Record("prefect", None, configured, _ui_of(configured))
-        write(settings, record)
-        return record
+    ours = known if known and known.owner else None
+    if configured and not (ours and ours.api_url == configured):
+        return _configured(settings, configured, report)
     if ours and running(settings, "prefect"):
-        report(f"Prefect server: runs at {known.api_url}")
-        return known
+        return ours
     return _start(settings, _free_port(known), report)
 
 
@@ -48,18 +47,17 @@ def wait_for_server(settings: Settings, server: Record, report: Callable[[str], 
     Raises:
         ServiceError: It ended, or did not answer in time.
     """
-    within = _OURS_WITHIN if server.owner else _CONFIGURED_WITHIN
-    begin = time.monotonic()
-    told = begin
+    begin = told = time.monotonic()
     while not is_healthy(server.api_url or ""):
         now = time.monotonic()
         if server.owner and not is_alive(server.owner):
             if _is_free(_port_of(server)):
-                raise _gone(settings, f"The Prefect server ended ({last_line(log_of(settings, 'prefect'))})")
+                raise _gone(settings, "The Prefect server ended")
             server = _start(settings, _free_port(None), report)
-        elif now - begin > within:
-            raise _too_late(settings, server, within)
-        elif now - told > 5:
+        elif now - begin > _OURS_WITHIN:
+            end(family(settings, "prefect", server.owner), grace=5)
+            raise _gone(settings, f"The Prefect server did not answer within {_OURS_WITHIN:.0f} s")
+        elif now - told > _TELL_EVERY:
             told = now
             report(f"Prefect server: still starting ({now - begin:.0f} s)")
         time.sleep(0.1)
@@ -89,21 +87,26 @@ def _start(settings: Settings, port: int, report: Callable[[str], None]) -> Reco
     return record
 
 
+def _configured(settings: Settings, address: str, report: Callable[[str], None]) -> Record:
+    report(f"Prefect server: the configured one, {address}")
+    deadline = time.monotonic() + _CONFIGURED_WITHIN
+    while not is_healthy(address):
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"No Prefect API answers at {address}: start that server, correct PREFECT_API_URL,"
+                " or unset it to have `prefect-ml up` start one."
+            )
+        time.sleep(0.2)
+    ui = os.environ.get("PREFECT_UI_URL") or address.rstrip("/").removesuffix("/api")
+    record = Record("prefect", None, address, ui)
+    write(settings, record)
+    return record
+
+
 def _gone(settings: Settings, what: str) -> ServiceError:
     forget(settings, "prefect")
-    return ServiceError(f"{what}; see {log_of(settings, 'prefect')}, mend the cause and run `prefect-ml up` again.")
-
-
-def _too_late(settings: Settings, server: Record, within: float) -> ServiceError:
-    if server.owner is None:
-        forget(settings, "prefect")
-        return ServiceError(
-            f"No Prefect API answers at {server.api_url}: start that server, correct PREFECT_API_URL,"
-            " or unset it to have `prefect-ml up` start one."
-        )
-    end(family(settings, "prefect", server.owner), grace=5)
-    line = last_line(log_of(settings, "prefect"))
-    return _gone(settings, f"The Prefect server did not answer within {within:.0f} s ({line})")
+    log = log_of(settings, "prefect")
+    return ServiceError(f"{what} ({last_line(log)}); see {log}, mend the cause and run `prefect-ml up` again.")
 
 
 def _free_port(known: Record | None) -> int:
@@ -127,7 +130,3 @@ def _is_free(port: int) -> bool:
 
 def _port_of(record: Record) -> int:
     return urlsplit(record.api_url or "").port or _FIRST_PORT
-
-
-def _ui_of(api_url: str) -> str:
-    return os.environ.get("PREFECT_UI_URL") or api_url.rstrip("/").removesuffix("/api")
