@@ -58,8 +58,7 @@ def find_entry_point(folder: Path, name: str = "main") -> EntryPoint:
 
 
 def _deployments(folder: Path) -> Iterator[EntryPoint]:
-    listed: list[dict[str, Any]] = _prefect_yaml(folder).get("deployments") or []
-    for deployment in listed:
+    for deployment in _listed(folder / "prefect.yaml"):
         path = deployment.get("entrypoint")
         if path:
             given: dict[str, Any] = deployment.get("parameters") or {}
@@ -67,16 +66,19 @@ def _deployments(folder: Path) -> Iterator[EntryPoint]:
             yield EntryPoint(str(deployment.get("name") or path), str(path), params)
 
 
-def _prefect_yaml(folder: Path) -> dict[str, Any]:
+def _listed(file: Path) -> list[dict[str, Any]]:
     import yaml
 
-    file = folder / "prefect.yaml"
     if not file.is_file():
-        return {}
+        return []
     try:
-        return yaml.safe_load(file.read_text()) or {}
+        whole: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+        listed: list[dict[str, Any]] = whole.get("deployments") or []
+        return [dict(deployment) for deployment in listed]
     except yaml.YAMLError as error:
         raise ProjectError(f"{file} is not YAML ({' '.join(str(error).split())}); mend the file.") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ProjectError(f"{file} has no list of deployments; see Prefect's documentation of that file.") from error
 
 
 def _functions(folder: Path) -> Iterator[EntryPoint]:

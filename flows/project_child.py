@@ -44,7 +44,7 @@ def _load(entry_point: str) -> Any:
     from prefect.flows import load_flow_from_entrypoint
 
     try:
-        return load_flow_from_entrypoint(entry_point)
+        return load_flow_from_entrypoint(entry_point, use_placeholder_flow=False)
     except MissingFlowError as error:
         raise ProjectError(
             f"The entry point {entry_point!r} is not a Prefect flow; decorate it with `@flow`."

@@ -45,7 +45,7 @@ def evaluate(data, candidates):
     return best
 
 
-@tracked_flow(declared_environment=True, task_runner=ThreadPoolTaskRunner(max_workers=2))
+@tracked_flow(experiment="digits", declared_environment=True, task_runner=ThreadPoolTaskRunner(max_workers=2))
 def digits(epochs: int = 15, seed: int = 7):
     """Train four networks that read digits, and register the best."""
     data = prepare(seed)
