@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from prefect_ml.store import Store, open_store
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children start three times slower without bytecode
 os.environ["DO_NOT_TRACK"] = "1"
 
+# The programs by which a component that some tests need is known.
+_COMPONENTS = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 _INHERITED = ("PREFECT_ML_", "PREFECT_API", "PREFECT_HOME")
 
 
@@ -36,6 +39,24 @@ def store(home: Path) -> Iterator[Store]:
     opened = open_store()
     yield opened
     opened.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[str], str]:
+    """Give the program of a component: `need("chromium")`.
+
+    Where it is missing the test is skipped, or fails if PREFECT_ML_REQUIRE names the component.
+    """
+
+    def program_of(component: str) -> str:
+        for name in _COMPONENTS[component]:
+            if found := shutil.which(name):
+                return found
+        if component in os.environ.get("PREFECT_ML_REQUIRE", "").split(","):
+            pytest.fail(f"{component} is not installed, and PREFECT_ML_REQUIRE names it")
+        pytest.skip(f"{component} is not installed")
+
+    return program_of
 
 
 @dataclass(frozen=True)
