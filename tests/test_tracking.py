@@ -253,7 +253,10 @@ def test_track_refuses_what_it_cannot_track() -> None:
 
 def test_a_run_id_from_outside_is_joined_and_left_open(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     with start_run(name="owner", experiment="wine") as owner:
-        code = "from prefect_ml import log_metric, log_param, start_run\nwith start_run(name='inner') as r: log_metric('m', 1); log_param('p', 1)"
+        code = (
+            "from prefect_ml import log_metric, log_param, start_run\n"
+            "with start_run(name='inner'): log_metric('m', 1); log_param('p', 1)"
+        )
         env = {**__import__("os").environ, "PREFECT_ML_RUN_ID": owner.id}
         subprocess.run([sys.executable, "-c", code], env=env, check=True)
         assert get_run(owner.id).status == "Running"

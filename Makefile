@@ -1,0 +1,54 @@
+# Few verbs, the same here and in the gate. Each sets up .venv by itself and is quick when nothing changed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-heavy check bench lock clean
+
+help:  ## Say what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "prefect-ml needs Python 3.11 to 3.13; say which with 'make PYTHON=python3.11 ...'." >&2; exit 2; }
+	@echo "Setting up $(VENV) (once; it takes a minute or two)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || uv venv --quiet --python $(PYTHON) $(VENV) \
+	  || { echo "No virtual environment can be made: install Python's venv module, or uv." >&2; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null \
+	  || uv pip install --quiet --python $(BIN)/python uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(READY)
+
+demo: $(READY)  ## From nothing to a served model: services, project, best run, promotion, prediction
+	@$(BIN)/python examples/demo.py
+
+test: $(READY)  ## Every test that is not marked heavy
+	@$(BIN)/python -m pytest -m "not heavy"
+
+test-heavy: $(READY)  ## The heavy tests of one group: make test-heavy GROUP=name
+	@$(BIN)/python -m pytest -m "heavy" $(if $(GROUP),-k $(GROUP))
+
+check: $(READY)  ## Style, types, and links in the docs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted; run '$(BIN)/ruff format .'" >&2; exit 1; }
+	@mkdir -p .types && ln -sfn .. .types/prefect_ml
+	@$(BIN)/basedpyright
+	@$(BIN)/python tests/check_links.py
+
+bench: $(READY)  ## Measure, and print the table of docs/benchmarks.md
+	@$(BIN)/python benchmarks/run.py
+
+lock: $(READY)  ## Resolve requirements.lock anew
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group dev pyproject.toml -o requirements.lock
+
+clean:  ## Remove what was built; data under PREFECT_ML_HOME stays
+	@rm -rf $(VENV) .types build dist *.egg-info .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
