@@ -11,7 +11,8 @@ __all__ = ["duration", "markdown_text", "number", "shorten", "xml_text"]
 
 # What XML 1.0 cannot carry at all, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MARKUP = re.compile(r"([\\`*_\[\]<>|~#!&$])")
+# An underscore between two letters or digits marks nothing up.
+_MARKUP = re.compile(r"([\\`*\[\]<>|~#!&$]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def shorten(text: str, limit: int) -> str:
