@@ -14,7 +14,7 @@ from .environment import prefect_environment
 from .overview import Status, status
 from .preparation import Preparation
 from .prepare import POOL, POOL_READY
-from .process import end, family, last_line, spawn
+from .process import end, family, last_words, spawn
 from .records import NAMES, Record, alone, forget, log_of, read, running, write
 from .server import open_server, wait_for_server
 
@@ -124,7 +124,7 @@ def _check(settings: Settings) -> None:
         if not running(settings, name):
             log = log_of(settings, name)
             raise ServiceError(
-                f"The {name} service ended right after its start ({last_line(log)});"
+                f"The {name} service ended right after its start ({last_words(log)});"
                 f" see {log}, mend the cause and run `prefect-ml up` again."
             )
 

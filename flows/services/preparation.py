@@ -11,7 +11,7 @@ from typing import Self
 from ...errors import ServiceError
 from ...settings import Settings
 from .environment import prefect_environment
-from .process import last_line, marked
+from .process import last_words, marked
 from .records import Record, log_of
 
 __all__ = ["Preparation"]
@@ -64,7 +64,7 @@ class Preparation:
             yield line.strip()
         if child.wait():
             raise ServiceError(
-                f"The Prefect server could not be prepared ({last_line(self._log)});"
+                f"The Prefect server could not be prepared ({last_words(self._log)});"
                 f" see {self._log}, mend the cause and run `prefect-ml up` again."
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from ...processes import Owner, is_alive, owner_of
 from ...settings import Settings
 from .records import log_of
 
-__all__ = ["end", "family", "last_line", "marked", "spawn"]
+__all__ = ["end", "family", "last_words", "marked", "spawn"]
 
 # Inherited by everything that a service starts; names the service, so that orphans are still known as ours.
 _MARK = "_PREFECT_ML_SERVICE"
+_ERROR = re.compile(r"[\w.]*(Error|Exception|Failed)\b.*: ")
 
 
 def spawn(settings: Settings, name: str, arguments: list[str], environment: Mapping[str, str]) -> Owner:
@@ -42,7 +44,7 @@ def spawn(settings: Settings, name: str, arguments: list[str], environment: Mapp
         )
     owner = owner_of(process.pid)
     if owner is None:
-        raise ServiceError(f"The {name} service ended at once ({last_line(log)}); see {log}.")
+        raise ServiceError(f"The {name} service ended at once ({last_words(log)}); see {log}.")
     return owner
 
 
@@ -79,13 +81,15 @@ def end(owners: Iterable[Owner], *, grace: float) -> None:
         alive = [owner for owner in alive if is_alive(owner)]
 
 
-def last_line(log: Path) -> str:
-    """Give the last line of a log that says something."""
+def last_words(log: Path) -> str:
+    """Give what a log ends with: its last error, else its last line that says something."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     except OSError:
         return "it left no log"
-    return next((line.strip() for line in reversed(lines) if any(map(str.isalnum, line))), "its log is empty")
+    said = [line for line in lines if any(map(str.isalnum, line))]
+    errors = [line for line in said if _ERROR.match(line)]
+    return next(reversed(errors or said), "its log is empty")
 
 
 def _signal(owners: Iterable[Owner], number: signal.Signals) -> list[Owner]:

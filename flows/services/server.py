@@ -14,13 +14,13 @@ from ...errors import ServiceError
 from ...processes import is_alive
 from ...settings import Settings
 from .environment import prefect_environment
-from .process import end, family, last_line, spawn
+from .process import end, family, last_words, spawn
 from .records import Record, forget, log_of, read, running, write
 
 __all__ = ["is_healthy", "open_server", "wait_for_server"]
 
 _FIRST_PORT, _PORTS = 4200, 200
-_OURS_WITHIN, _CONFIGURED_WITHIN, _TELL_EVERY = 180.0, 10.0, 5.0  # seconds
+_OURS_WITHIN, _CONFIGURED_WITHIN, _TELL_EVERY = 180.0, 5.0, 5.0  # seconds
 
 
 def open_server(settings: Settings, report: Callable[[str], None]) -> Record:
@@ -106,7 +106,7 @@ def _configured(settings: Settings, address: str, report: Callable[[str], None])
 def _gone(settings: Settings, what: str) -> ServiceError:
     forget(settings, "prefect")
     log = log_of(settings, "prefect")
-    return ServiceError(f"{what} ({last_line(log)}); see {log}, mend the cause and run `prefect-ml up` again.")
+    return ServiceError(f"{what} ({last_words(log)}); see {log}, mend the cause and run `prefect-ml up` again.")
 
 
 def _free_port(known: Record | None) -> int:
