@@ -18,11 +18,11 @@ class TrackingStore(Block):
         artifacts: The folder or fsspec URL under which artifacts are kept.
 
     Example:
-        Load the block that every flow uses:
+        Load a configured store:
         ```python
         from prefect_ml.blocks import TrackingStore
 
-        store = TrackingStore.load("default")
+        store = TrackingStore.load("BLOCK_NAME")
         ```
     """
 
@@ -49,11 +49,11 @@ class ArtifactStore(Block):
         credentials: The options that the fsspec file system is opened with.
 
     Example:
-        Keep artifacts in a bucket:
+        Load a configured artifact store:
         ```python
         from prefect_ml.blocks import ArtifactStore
 
-        store = ArtifactStore.load("default")
+        store = ArtifactStore.load("BLOCK_NAME")
         ```
     """
 
