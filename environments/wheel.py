@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import os
 import tempfile
@@ -58,6 +59,7 @@ def _installed() -> Distribution:
         raise EnvironmentFailed("prefect-ml runs without being installed; install it with `pip install .`.") from error
 
 
+@functools.cache  # one process, one prefect-ml, even when somebody edits the checkout meanwhile
 def _sources() -> dict[str, bytes]:
     root = Path(__file__).resolve().parent.parent
     files = _checkout_files(root) if (root / "pyproject.toml").is_file() else _package_files(root)

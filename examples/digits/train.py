@@ -46,7 +46,7 @@ def evaluate(data, candidates):
 
 
 @tracked_flow(experiment="digits", declared_environment=True, task_runner=ThreadPoolTaskRunner(max_workers=2))
-def digits(epochs: int = 15, seed: int = 7):
+def digits(epochs: int = 20, seed: int = 7):
     """Train four networks that read digits, and register the best."""
     data = prepare(seed)
     sweep = [train.submit(data, *setting, epochs, seed) for setting in product([16, 64], [0.001, 0.01])]
