@@ -18,7 +18,7 @@ __all__ = ["Report", "render_run_report"]
 
 _HEADLINES = 6
 _CARD_CURVES = 3
-_CARD_WIDTH = 38
+_CARD_WIDTH = 36
 _CURVES = 24
 _ROWS = 200
 
@@ -79,22 +79,21 @@ def _summary(name: str, history: MetricHistory) -> _Series:
 
 
 def _description(run: Run, series: list[_Series]) -> str:
+    headlines = [f"{_text(one.name, 24)} **{number(one.last, 4)}**" for one in series[:_HEADLINES]]
     spent = f" · {duration(run.ended_at - run.started_at)}" if run.ended_at else ""
-    lines = [f"**{_text(run.name, 40)}** · {run.status}{spent}"]
-    headlines = [(_text(one.name, 24), f"**{number(one.last, 4)}**") for one in series[:_HEADLINES]]
-    params = [(_text(name, 16) + " =", _text(value, 16)) for name, value in islice(run.params.items(), _HEADLINES)]
-    lines += [*_wrapped(headlines), *_wrapped(params)]
+    params = [f"{_text(name, 16)} = {_text(value, 16)}" for name, value in islice(run.params.items(), _HEADLINES)]
+    # Prefect's older UI shows the first line alone, so what people compare comes before the status.
+    lines = [*_wrapped([f"**{_text(run.name, 30)}**", *headlines]), run.status + spent, *_wrapped(params)]
     # A curve says more than its last value only where there are several.
     curves = [one for one in series if one.count > 1][:_CARD_CURVES]
-    lines += [_image(one.name, one.small) for one in curves]
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *(_image(one.name, one.small) for one in curves)])
 
 
-def _wrapped(pairs: list[tuple[str, str]]) -> list[str]:
-    """Set two pairs on a line where they fit: the card cuts off what is longer."""
+def _wrapped(items: Iterable[str]) -> list[str]:
+    """Set items on a line as long as they fit: the card cuts off what is longer."""
     lines: list[str] = []
-    for item in (f"{name} {value}" for name, value in pairs):
-        if lines and len(lines[-1]) + len(item) < _CARD_WIDTH:
+    for item in items:
+        if lines and len(f"{lines[-1]} · {item}".replace("*", "")) <= _CARD_WIDTH:
             lines[-1] += f" · {item}"
         else:
             lines.append(item)
