@@ -25,9 +25,10 @@ class Row:
 def as_markdown(rows: Iterable[Row]) -> str:
     """Give the rows as a markdown table."""
     lines = ["| What | Measured | Target |", "|---|---|---|"]
-    lines += [f"| {row.what} | {_number(row.value)} {row.unit} | {row.target} |" for row in rows]
+    lines += [f"| {row.what} | {_measured(row)} | {row.target} |" for row in rows]
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def _measured(row: Row) -> str:
+    number = f"{row.value:,.0f}" if row.value >= 100 else f"{row.value:.3g}"
+    return f"{number} {row.unit}".strip()
