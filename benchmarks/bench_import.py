@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-from benchmarks.rows import Row, as_markdown
+from rows import Row, as_markdown
 
 _HEAVY = ("prefect", "sqlalchemy", "pandas", "bentoml", "numpy")
 _TIMES = 11

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from benchmarks.rows import Row, as_markdown
+from rows import Row, as_markdown
 
 _POINTS = 200_000
 _CHILD = f"""

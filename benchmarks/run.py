@@ -1,4 +1,4 @@
-"""Run every benchmark and print one table: `python -m benchmarks.run`."""
+"""Run every benchmark and print one table: `python benchmarks/run.py`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import platform
 import sqlite3
 from datetime import datetime, timezone
 
-from benchmarks import bench_import, bench_log_metric
-from benchmarks.rows import as_markdown
+import bench_import
+import bench_log_metric
+from rows import as_markdown
 
 
 def main() -> None:
