@@ -17,6 +17,7 @@ from .prepare import POOL, POOL_READY
 from .process import end, family, last_words, spawn
 from .records import NAMES, Record, alone, forget, log_of, read, running, write
 from .server import open_server, wait_for_server
+from .unfinished import crash_unfinished
 
 __all__ = ["down", "up"]
 
@@ -70,7 +71,11 @@ def down(*, settings: Settings | None = None, report: Callable[[str], None] | No
         return
     with alone(settings, report):
         # The worker and the agent say goodbye to the server, so the server goes last.
-        stopped = _stop(settings, ("worker", "agent"), grace=15) + _stop(settings, ("prepare", "prefect"), grace=10)
+        stopped = _stop(settings, ("worker", "agent"), grace=15)
+        server = running(settings, "prefect")
+        if server and server.owner and (ended := crash_unfinished(server.api_url or "")):
+            report(f"Flow runs ended before they were done: {ended}")
+        stopped += _stop(settings, ("prepare", "prefect"), grace=10)
         report(f"Stopped: {', '.join(stopped)}" if stopped else "Nothing runs")
 
 
