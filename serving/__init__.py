@@ -1,1 +1,42 @@
-"""Room."""
+"""Serving: the model format, Bentos, endpoints, and the agent that keeps them answering."""
+
+from __future__ import annotations
+
+from .agent import run_agent
+from .bentos import Bento, build_bento
+from .endpoints import (
+    Endpoint,
+    await_rollout,
+    deploy_endpoint,
+    get_endpoint,
+    list_endpoints,
+    rollback_endpoint,
+    set_desired,
+    stop_endpoint,
+)
+from .loading import LoadedModel, load_model
+from .runtime.signature import Column, Signature, Tensor
+from .saving import SavedModel, save_model
+from .signatures import infer_signature
+
+__all__ = [
+    "Bento",
+    "Column",
+    "Endpoint",
+    "LoadedModel",
+    "SavedModel",
+    "Signature",
+    "Tensor",
+    "await_rollout",
+    "build_bento",
+    "deploy_endpoint",
+    "get_endpoint",
+    "infer_signature",
+    "list_endpoints",
+    "load_model",
+    "rollback_endpoint",
+    "run_agent",
+    "save_model",
+    "set_desired",
+    "stop_endpoint",
+]

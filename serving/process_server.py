@@ -1,0 +1,205 @@
+"""The first serving target: one child process per version, with the model's own interpreter, on a private port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from ..environments.uv import child_environ
+from ..errors import ServingError
+from ..processes import Owner, is_alive, owner_of
+from ..registry import get_model_version
+from ..store import Store
+from .bentos import PACKAGE, bento_environment, build_bento, fetch_bento
+from .runtime.manifest import ManifestError, verify
+from .targets import Order
+
+__all__ = ["ProcessServer"]
+
+_GRACE = 10.0
+# Servers get no credentials: of our own environment they see only what programs need to run.
+_PASSED_ON = (
+    "CUDA_", "DYLD_", "HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "MKL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PATH",
+    "SSL_CERT_", "TMPDIR", "TZ", "_PREFECT_ML_SERVICE",
+)  # fmt: skip
+
+
+class ProcessServer:
+    """Serves versions as child processes of the agent."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._root = store.settings.endpoints
+        self._children = _Children(self._root / "children.json")
+
+    async def start(self, order: Order) -> _Child:
+        """Start a server; see `Target`."""
+        return await asyncio.to_thread(self._start, order)
+
+    def reap(self) -> int:
+        """End what an earlier agent left behind; see `Target`."""
+        return self._children.reap()
+
+    def _start(self, order: Order) -> _Child:
+        folder = self._root / quote(f"{order.name}-{order.stage}", safe="")
+        bento = build_bento(order.name, order.version, store=self._store)
+        (folder / "bentos").mkdir(parents=True, exist_ok=True, mode=0o700)
+        exported = fetch_bento(bento, folder / "bentos" / f"{bento.version}-{bento.digest[:16]}")
+        model = exported / "src" / "model"
+        self._check(model, order)
+        environment = bento_environment(model, origin=f"Model {order}", store=self._store)
+        log = folder / f"v{order.version}.log"
+        work = folder / "work" / f"{order.version}"
+        shutil.rmtree(work, ignore_errors=True)
+        for part in ("home", "metrics", "cwd"):
+            (work / part).mkdir(parents=True)
+        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+            process = _spawn(environment.python, exported, listening, work, log)
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        return _Child(order, url, model, _Running(process, log, self._children))
+
+    def _check(self, model: Path, order: Order) -> None:
+        registered = get_model_version(order.name, order.version, store=self._store).digest
+        try:
+            found = verify(model)
+        except ManifestError as error:
+            raise ServingError(f"The Bento of {order} cannot be trusted: {error}; build it again.") from error
+        if found != registered:
+            raise ServingError(f"The Bento of {order} holds another model than the registered one; build it again.")
+
+
+@dataclass(frozen=True)
+class _Running:
+    process: subprocess.Popen[bytes]
+    log: Path
+    children: _Children
+
+
+class _Child:
+    """One server process; see `Server`."""
+
+    def __init__(
+        self,
+        order: Order,
+        url: str,
+        example: bytes | None,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        all_: _Children,
+    ) -> None:
+        self.order = order
+        self.url = url
+        self.example = example
+        self._process = process
+        self._log = log
+        self._all = all_
+        self._all.add(process.pid)
+
+    async def ended(self) -> str:
+        """Wait until the process ends by itself."""
+        while self._process.poll() is None:
+            await asyncio.sleep(0.1)
+        self._all.remove(self._process.pid)
+        return f"it ended with code {self._process.returncode} ({_last_line(self._log)}; see {self._log})"
+
+    async def stop(self) -> None:
+        """End the process and whatever it started."""
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        if self._process.poll() is None:
+            _signal_group(self._process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
+        _signal_group(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._all.remove(self._process.pid)
+
+
+class _Children:
+    """Which server processes run, in a file that outlives this process."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._owners: dict[int, Owner] = {}
+
+    def add(self, pid: int) -> None:
+        if owner := owner_of(pid):
+            self._owners[pid] = owner
+            self._write()
+
+    def remove(self, pid: int) -> None:
+        if self._owners.pop(pid, None):
+            self._write()
+
+    def reap(self) -> int:
+        try:
+            orphans = [Owner(**entry) for entry in json.loads(self._file.read_text())]
+        except (OSError, ValueError, TypeError):
+            return 0
+        alive = [owner for owner in orphans if is_alive(owner)]
+        for owner in alive:
+            _signal_group(owner.pid, signal.SIGKILL)
+        self._write()
+        return len(alive)
+
+    def _write(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        unfinished = self._file.with_suffix(".new")
+        unfinished.write_text(json.dumps([asdict(owner) for owner in self._owners.values()]))
+        unfinished.replace(self._file)
+
+
+def _spawn(python: Path, exported: Path, listening: socket.socket, work: Path, log: Path) -> subprocess.Popen[bytes]:
+    descriptor = listening.fileno()
+    command = [str(python), "-P", "-m", f"{PACKAGE}.serve", str(exported), str(descriptor)]
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        return subprocess.Popen(
+            command,
+            cwd=work / "cwd",
+            env=_environ(exported, work),
+            pass_fds=(descriptor,),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _environ(exported: Path, work: Path) -> dict[str, str]:
+    passed = {key: value for key, value in child_environ().items() if key.startswith(_PASSED_ON)}
+    return {
+        **passed,
+        "PYTHONPATH": str(exported / "src"),
+        "PYTHONUNBUFFERED": "1",
+        # A home and metrics of its own: BentoML's servers wipe one another's when they share.
+        "BENTOML_HOME": str(work / "home"),
+        "PROMETHEUS_MULTIPROC_DIR": str(work / "metrics"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)  # every server leads a session, and so a group, of its own
+    except (ProcessLookupError, PermissionError) as error:
+        if isinstance(error, PermissionError) and sys.platform == "linux":
+            raise
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return "it left no log"
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it said nothing")

@@ -1,0 +1,207 @@
+"""The router: one stable port per endpoint, in front of servers that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from ..errors import ServingError
+from .targets import Server
+
+__all__ = ["Route", "Router"]
+
+_HOST = "127.0.0.1"
+_PORTS = range(8100, 9000)
+_MOST_BYTES = 64 * 2**20
+_SMALL = 2**20
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }  # fmt: skip
+)
+
+
+class Router:
+    """Owns the ports, and the connections to the servers behind them."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._routes: list[Route] = []
+
+    async def open(self, name: str, stage: str, url: str, taken: set[int]) -> Route:
+        """Listen for an endpoint: on the port of `url`, or where it has none yet, on the first free one.
+
+        Raises:
+            ServingError: Another program has the port.
+        """
+        if self._session is None:
+            self._session = _session()
+        route = Route(name, stage, self._session)
+        await route.listen(_socket_for(name, stage, url, taken))
+        self._routes.append(route)
+        return route
+
+    async def close(self) -> None:
+        """Give up all ports."""
+        await asyncio.gather(*(route.close() for route in self._routes))
+        if self._session is not None:
+            await self._session.close()
+
+
+@dataclass
+class _Backend:
+    server: Server
+    in_flight: int = 0
+
+
+class Route:
+    """One endpoint's port, and the server that answers there now."""
+
+    def __init__(self, name: str, stage: str, session: aiohttp.ClientSession) -> None:
+        self.url = ""
+        self.reason = "it has not been started yet"
+        self._name = name
+        self._stage = stage
+        self._session = session
+        self._backend: _Backend | None = None
+        self._retired: list[_Backend] = []
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+
+    async def listen(self, listening: socket.socket) -> None:
+        """Answer on a socket."""
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening).start()
+        self.url = f"http://{_HOST}:{listening.getsockname()[1]}"
+
+    def switch(self, server: Server | None, reason: str = "") -> None:
+        """Send requests to another server from now on, or to none; those under way are not touched."""
+        if self._backend is not None:
+            self._retired.append(self._backend)
+        self._backend = None if server is None else _Backend(server)
+        self.reason = reason
+
+    async def drained(self, server: Server, seconds: float) -> None:
+        """Wait until a server that was switched away from has answered what it had been sent; not for ever."""
+        mine = [backend for backend in self._retired if backend.server is server]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while any(backend.in_flight for backend in mine):
+                    await asyncio.sleep(0.02)
+        self._retired = [backend for backend in self._retired if backend.server is not server]
+
+    async def close(self) -> None:
+        """Give up the port."""
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        length = request.content_length
+        if length is not None and length > _MOST_BYTES:
+            return self._say(413, f"A request may have {_MOST_BYTES} bytes at most; send fewer rows at a time.")
+        # What is small is read first, so that it can be sent again when its server dies under it.
+        small = not request.can_read_body or (length is not None and length <= _SMALL)
+        body = await request.read() if small else None
+        try:
+            return await self._forward(request, body)
+        except _TooLarge:
+            return self._say(413, f"A request may have {_MOST_BYTES} bytes at most; send fewer rows at a time.")
+
+    async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
+        tried: _Backend | None = None
+        while (backend := self._backend) is not None and backend is not tried:
+            backend.in_flight += 1
+            try:
+                return await self._pass_on(request, body, backend)
+            except aiohttp.ClientError:
+                if body is None:
+                    break
+                tried = backend
+            finally:
+                backend.in_flight -= 1
+        if self._backend is None:
+            return self._say(503, f"No version of {self._name} answers at {self._stage} now: {self.reason}.")
+        return self._say(503, f"The server of {self._name} at {self._stage} went away; send the request again.")
+
+    async def _pass_on(self, request: web.BaseRequest, body: bytes | None, backend: _Backend) -> web.StreamResponse:
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+        data: Any = _capped(request) if body is None else body or None
+        async with self._session.request(
+            request.method, backend.server.url + request.raw_path, data=data, headers=headers, allow_redirects=False
+        ) as answer:
+            kept = _answer_headers(answer.headers)
+            if answer.content_length is not None and answer.content_length <= _SMALL and request.method != "HEAD":
+                return web.Response(status=answer.status, headers=kept, body=await answer.read())
+            response = web.StreamResponse(status=answer.status, headers=kept)
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+    def _say(self, status: int, sentence: str) -> web.Response:
+        version = str(self._backend.server.order.version) if self._backend else "none"
+        headers = {"X-Model-Name": self._name, "X-Model-Version": version, "X-Run-Id": ""}
+        return web.json_response({"error": sentence}, status=status, headers=headers)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+    )
+
+
+def _answer_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in headers.items() if key.lower() not in _HOP_BY_HOP | {"content-length"}]
+
+
+async def _capped(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    seen = 0
+    async for chunk in request.content.iter_any():
+        seen += len(chunk)
+        if seen > _MOST_BYTES:
+            raise _TooLarge
+        yield chunk
+
+
+def _socket_for(name: str, stage: str, url: str, taken: set[int]) -> socket.socket:
+    if url:
+        port = int(url.rpartition(":")[2])
+        if listening := _bound(port):
+            return listening
+        raise ServingError(
+            f"Port {port} of endpoint {name} {stage} is taken by another program; end that, and it will be served."
+        )
+    for port in _PORTS:
+        if port not in taken and (listening := _bound(port)):
+            return listening
+    raise ServingError(f"No port from {_PORTS[0]} to {_PORTS[-1]} is free for endpoint {name} {stage}; free one.")
+
+
+def _bound(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server((_HOST, port), backlog=1024)
+    except OSError:
+        return None

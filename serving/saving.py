@@ -1,0 +1,169 @@
+"""Saving a model: a folder in the public MLflow format, with a manifest of every byte."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import ArtifactError, ModelError
+from .examples import example_info, write_example
+from .flavors import flavor_for
+from .requirements import infer_requirements
+from .runtime.manifest import ManifestError, write_manifest
+from .runtime.signature import Signature
+from .signatures import infer_signature
+
+__all__ = ["SavedModel", "save_model"]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model folder.
+
+    Attributes:
+        digest: sha256 of its manifest; equal digests mean equal bytes.
+        flavor: Name of the flavor that saved it.
+    """
+
+    path: Path
+    digest: str
+    flavor: str
+
+
+def save_model(
+    model: Any,
+    path: str | Path,
+    *,
+    flavor: str | None = None,
+    signature: Signature | None = None,
+    example: Any = None,
+    requirements: Sequence[str] | None = None,
+    code: Sequence[str | Path] | None = None,
+    run_id: str | None = None,
+) -> SavedModel:
+    """Save a model to a new folder.
+
+    Args:
+        model: An estimator of scikit-learn, a function, or an object with `predict`.
+        path: Where the folder shall be; nothing may be there yet.
+        flavor: How to save it; found by the model's type by default.
+        signature: Its signature; inferred from the example and what the model answers to it by default.
+        example: A few rows of input: array, list or DataFrame.
+        requirements: Lines for pip; by default the exact versions of what the model imports, found by loading it
+            in a clean process.
+        code: Python files and folders that the model imports and no package holds.
+        run_id: The run that made it.
+
+    Raises:
+        UnknownFlavor: Nothing knows how to save this object.
+        ModelError: It cannot be saved, does not score its example, or cannot be loaded again.
+        ArtifactError: The folder cannot be made.
+    """
+    path = Path(path).absolute()
+    if path.exists():
+        raise ArtifactError(f"{path} exists already; choose a path where nothing is.")
+    chosen = flavor_for(model, flavor)
+    with _arriving(path) as folder:
+        flavors = chosen.save(model, folder)
+        if code:
+            _copy_code(code, folder, flavors)
+        if example is not None:
+            write_example(example, folder)
+            signature = signature or infer_signature(example, _predict(model, example))
+        _describe(folder, flavors, signature=signature, example=example, run_id=run_id)
+        _write_environment(folder, requirements)
+        digest = write_manifest(folder)
+        folder.rename(path)
+    return SavedModel(path, digest, chosen.NAME)
+
+
+class _arriving:  # noqa: N801 - a context manager that reads as a word
+    """A folder beside `path` that becomes it, or is removed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Path:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}.", dir=self._path.parent))
+            self._folder.chmod(0o755)
+        except OSError as error:
+            raise ArtifactError(f"{self._path} cannot be made ({error.strerror}); choose another path.") from error
+        return self._folder
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _predict(model: Any, example: Any) -> Any:
+    predict = getattr(model, "predict", None)
+    try:
+        return predict(example) if callable(predict) else model(example)
+    except Exception as error:  # the model is anybody's code
+        raise ModelError(
+            f"The model does not score its own example ({type(error).__name__}: {error}); give one that it can."
+        ) from error
+
+
+def _copy_code(code: Sequence[str | Path], folder: Path, flavors: dict[str, dict[str, Any]]) -> None:
+    for entry in code:
+        source = Path(entry)
+        target = folder / "code" / source.resolve().name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".git", ".venv"))
+        elif source.is_file():
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+        else:
+            raise ArtifactError(f"{source} in code= is no file and no folder; give paths that exist.")
+    for config in flavors.values():
+        config["code"] = "code"
+
+
+def _describe(
+    folder: Path, flavors: dict[str, dict[str, Any]], *, signature: Signature | None, example: Any, run_id: str | None
+) -> None:
+    content: dict[str, Any] = {
+        "flavors": flavors,
+        "model_uuid": uuid.uuid4().hex,
+        "run_id": run_id,
+        "utc_time_created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f"),
+    }
+    if signature is not None:
+        content["signature"] = signature.as_mlmodel()
+    if example is not None:
+        content["saved_input_example_info"] = example_info(example)
+    _write_yaml(folder / "MLmodel", content)
+
+
+def _write_environment(folder: Path, requirements: Sequence[str] | None) -> None:
+    if requirements is None:
+        requirements = _inferred(folder)
+    python = platform.python_version()
+    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements))
+    _write_yaml(folder / "python_env.yaml", {"python": python, "dependencies": ["-r requirements.txt"]})
+    pip = {"pip": list(requirements)}
+    conda = {"name": "model", "channels": ["conda-forge"], "dependencies": [f"python={python}", "pip", pip]}
+    _write_yaml(folder / "conda.yaml", conda)
+
+
+def _inferred(folder: Path) -> list[str]:
+    try:
+        write_manifest(folder)  # the clean process loads it as anybody would: verified
+    except ManifestError as error:
+        raise ModelError(f"The model cannot be saved: {error}; leave it out of code=[...].") from error
+    return infer_requirements(folder)
+
+
+def _write_yaml(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
