@@ -73,7 +73,7 @@ def _reason(said: str) -> str:
     starts = (i for i, line in enumerate(lines) if line.lstrip().startswith(_STARTS))
     start = next(starts, max(len(lines) - 1, 0))
     joined = " ".join(" ".join(_FRAME.sub(" ", line) for line in lines[start:]).split())
-    what, _, cause = joined.removeprefix("error:").partition(" cause: ")
-    useful = cause if what.strip().startswith("No solution") else f"{what}: {cause}" if cause else what
-    reason = useful.partition(" hint: ")[0].strip() or "uv gave no reason"
+    causes = joined.removeprefix("error:").partition(" hint: ")[0].strip().split(" cause: ")
+    useful = causes[1:] if causes[0].startswith("No solution") and causes[1:] else causes
+    reason = ": ".join(useful) or "uv gave no reason"
     return reason if len(reason) <= 500 else reason[:500].rsplit(" ", 1)[0] + " ..."

@@ -214,27 +214,29 @@ def test_code_outside_its_declared_environment_is_refused(tmp_path: Path) -> Non
         assert part in message
 
 
-def test_the_wheel_holds_what_setuptools_would_pack(tmp_path: Path) -> None:
-    wheel = own_wheel(cache=tmp_path)
-    assert own_wheel(cache=tmp_path) == wheel
-    copy = tmp_path / "copy"
-    shutil.copytree(
-        ROOT, copy, ignore=lambda at, names: {name for name in names if name[0] == "." or name in ("build", "tests")}
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(tmp_path / "dist"),
-        str(copy),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+def test_a_checkout_gives_the_wheel_that_setuptools_would_build_and_a_new_one_when_edited(tmp_path: Path) -> None:
+    copy = tmp_path / "prefect_ml"  # so named, it is imported in place of the checkout
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "tests", "*.egg-info"))
+    first, again = wheel_of(copy, tmp_path), wheel_of(copy, tmp_path)
+    assert first == again
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist")]
+    subprocess.run([*command, str(copy)], check=True, capture_output=True)
     built = next((tmp_path / "dist").glob("*.whl"))
-    assert packed(wheel) == packed(built)
-    assert wheel.name == built.name
+    assert packed(first) == packed(built)
+    assert first.name == built.name
+    (copy / "errors.py").write_text((copy / "errors.py").read_text() + "\nEDITED = True\n")
+    assert packed(wheel_of(copy, tmp_path)).keys() == packed(first).keys()
+    assert wheel_of(copy, tmp_path) != first
+
+
+def wheel_of(checkout: Path, cache: Path) -> Path:
+    code = "from pathlib import Path; from prefect_ml.environments import own_wheel;"
+    code += f"print(own_wheel(cache=Path({str(cache)!r})))"
+    environ = {**os.environ, "PYTHONPATH": str(checkout.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, cwd=cache, capture_output=True, text=True, check=True
+    )
+    return Path(done.stdout.strip())
 
 
 def packed(wheel: Path) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -198,3 +199,27 @@ def test_the_steps_refuse_what_prefect_would_pass_over(
     with pytest.raises(ProjectError, match="no project folder"):
         enter_project(str(tmp_path / "elsewhere"))
     assert not home.exists()
+
+
+def test_the_pull_step_makes_uv_start_in_the_declared_environment(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Prefect does after the steps is `uv run --project FOLDER ...`; here it is done with nothing around it."""
+    folder = project(
+        tmp_path / "p",
+        pyproject_toml='[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["prefect"]\n',
+        requirements_txt="tabulate==0.9.0\n",
+    )
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    for key in ("UV_PROJECT_ENVIRONMENT", "UV_NO_SYNC"):
+        monkeypatch.setenv(key, "")  # what the step sets must not outlive this test
+    declared = declare_environment(str(folder))
+    assert declared["job_env"] == {"PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "true"}
+    entered = enter_project(declared["directory"])
+    assert entered == {"directory": str(folder), "digest": declared["digest"]}
+    command = ["uv", "run", "--no-default-groups", "--project", str(folder), "python", "-c"]
+    command.append("import sys, tabulate; print(sys.prefix, tabulate.__version__)")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(home / "environments" / declared["digest"]), "0.9.0"]
+    assert not (folder / "uv.lock").exists()
+    assert not (folder / ".venv").exists()
