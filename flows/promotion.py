@@ -11,9 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from ..errors import EndpointNotFound, PrefectMLError
+from ..errors import PrefectMLError
 from ..registry import SERVED_STAGES, holder_of
-from ..serving import Bento, Endpoint
+from ..serving import Bento, Endpoint, await_rollout, build_bento, get_endpoint, set_desired
+from .desired import is_handled, latest_events
 
 __all__ = ["serve_on_promotion"]
 
@@ -36,7 +37,7 @@ def serve_on_promotion(model: str, version: int, stage: str, event_id: str) -> S
     Returns:
         The endpoint as it is afterwards, or nothing where there was nothing to do.
     """
-    if reason := _nothing_to_do(model, version, stage):
+    if reason := _nothing_to_do(model, version, stage, event_id):
         return _skipped(reason)
     try:
         bento = build(model, version)
@@ -56,28 +57,24 @@ def serve_on_promotion(model: str, version: int, stage: str, event_id: str) -> S
 @task(name="build-bento", task_run_name="build {model} v{version}", cache_policy=NO_CACHE)
 def build(model: str, version: int) -> Bento:
     """Build the Bento of a version, or find the one that is built."""
-    from ..serving import build_bento
-
     return build_bento(model, version)
 
 
 @task(name="roll-out", task_run_name="roll out {model} v{version}", cache_policy=NO_CACHE)
 def roll_out(model: str, version: int, stage: str, event_id: str) -> Endpoint:
     """Tell the agent which version is wanted, and wait until it answers."""
-    from ..serving import await_rollout, set_desired
-
     set_desired(model, stage, version, event_id=event_id)
     return await_rollout(model, stage, version, timeout=_ROLLOUT_SECONDS)
 
 
-def _nothing_to_do(model: str, version: int, stage: str) -> str | None:
+def _nothing_to_do(model: str, version: int, stage: str, event_id: str) -> str | None:
     if stage not in SERVED_STAGES:
         return f"{stage} is not a stage that is served."
     if reason := _superseded(model, version, stage):
         return reason
-    endpoint = _endpoint(model, stage)
-    if endpoint and endpoint.status == "Ready" and endpoint.version == endpoint.desired_version == version:
-        return f"{model} v{version} answers at {endpoint.url} already."
+    if is_handled(latest_events().get((model, stage)), event_id):
+        endpoint = get_endpoint(model, stage)
+        return f"This event was acted upon before; the endpoint is {endpoint.status}, with v{endpoint.version}."
     return None
 
 
@@ -88,15 +85,6 @@ def _superseded(model: str, version: int, stage: str) -> str | None:
     if holder[0] != version:
         return f"This event is out of date: {stage} of {model} is held by v{holder[0]} now."
     return None
-
-
-def _endpoint(model: str, stage: str) -> Endpoint | None:
-    from ..serving import get_endpoint
-
-    try:
-        return get_endpoint(model, stage)
-    except EndpointNotFound:
-        return None
 
 
 def _skipped(reason: str) -> State[Endpoint | None]:

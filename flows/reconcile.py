@@ -5,7 +5,8 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 
 from ..registry import served_holders
-from ..serving import Endpoint, list_endpoints, stop_endpoint
+from ..serving import list_endpoints, stop_endpoint
+from .desired import is_handled, latest_events
 from .promotion import serve_on_promotion
 
 __all__ = ["reconcile_endpoints"]
@@ -15,31 +16,33 @@ __all__ = ["reconcile_endpoints"]
 def reconcile_endpoints() -> list[str]:
     """Serve promoted versions whose event was lost, and stop endpoints whose stage nobody holds any more.
 
-    A promotion that was acted on is left alone: a version that failed is not tried again, and an endpoint that
-    somebody stopped stays stopped. Each healing is a flow run of its own, so that one failure hinders no other.
+    What was acted upon is left alone: a version that did not become healthy is not rolled out again, and an endpoint
+    that somebody stopped stays stopped. Each healing is a flow run of its own, so that one failure hinders no other.
 
     Returns:
         One line for every difference found.
     """
-    logger = get_run_logger()
-    endpoints = {(endpoint.name, endpoint.stage): endpoint for endpoint in list_endpoints()}
-    holders = served_holders()
-    done: list[str] = []
-    for name, stage, version, event_id in holders:
-        if _is_wanted(endpoints.get((name, stage)), version):
+    differences = [*_serve_forgotten(), *_stop_unheld()]
+    for line in differences:
+        get_run_logger().info(line)
+    return differences
+
+
+def _serve_forgotten() -> list[str]:
+    latest = latest_events()
+    found: list[str] = []
+    for name, stage, version, event_id in served_holders():
+        if not is_handled(latest.get((name, stage)), event_id):
+            found.append(f"The promotion of {name} v{version} to {stage} had not been acted upon.")
             serve_on_promotion(name, version, stage, event_id, return_state=True)
-            done.append(f"{name} v{version} was not served as {stage}")
-    held = {(name, stage) for name, stage, _, _ in holders}
-    for key, endpoint in endpoints.items():
-        if key not in held and endpoint.status != "Stopped":
+    return found
+
+
+def _stop_unheld() -> list[str]:
+    held = {(name, stage) for name, stage, _, _ in served_holders()}
+    found: list[str] = []
+    for endpoint in list_endpoints():
+        if (endpoint.name, endpoint.stage) not in held and endpoint.desired_version is not None:
+            found.append(f"No version of {endpoint.name} holds {endpoint.stage} any more; its endpoint is stopped.")
             stop_endpoint(endpoint.name, endpoint.stage)
-            done.append(f"{endpoint.name} has no version in {endpoint.stage}: endpoint stopped")
-    for line in done:
-        logger.info(line)
-    return done
-
-
-def _is_wanted(endpoint: Endpoint | None, version: int) -> bool:
-    if endpoint is None:
-        return True
-    return endpoint.status != "Stopped" and endpoint.desired_version != version
+    return found

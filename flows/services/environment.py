@@ -9,7 +9,7 @@ from pathlib import Path
 from ...settings import Settings
 from .records import running
 
-__all__ = ["api_url", "prefect_environment"]
+__all__ = ["api_url", "prefect_environment", "relay_url"]
 
 _DROPPED = (
     "PYTHONDONTWRITEBYTECODE",  # every start would compile Prefect anew, which takes seconds
@@ -31,6 +31,17 @@ def api_url(settings: Settings) -> str | None:
         return configured
     record = running(settings, "prefect")
     return record.api_url if record else None
+
+
+def relay_url(settings: Settings) -> str | None:
+    """Give the address to relay events to: that of `api_url`, once `up` has made the automations there.
+
+    Prefect acts on an event when it comes, and never on one that came before the automation.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return api_url(settings)
+    record = running(settings, "prefect")
+    return record.api_url if record and record.prepared else None
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 
 from ...errors import ServiceError
@@ -53,6 +54,7 @@ def up(*, settings: Settings | None = None, report: Callable[[str], None] | None
                 report(line)
                 if line == POOL_READY:
                     _ensure_worker(settings, server, report)
+        write(settings, replace(server, prepared=True))
         _check(settings)
         return status(settings=settings)
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Record:
         owner: The process, or None where the service is somebody else's (a configured Prefect server).
         api_url: Address of the Prefect API; only for "prefect".
         ui_url: Address of the Prefect UI; only for "prefect".
+        prepared: Whether the server knows our deployments and automations; only for "prefect".
         stamp: Digest of what the service was started with; a service with another stamp is started again.
     """
 
@@ -36,6 +37,7 @@ class Record:
     owner: Owner | None
     api_url: str | None = None
     ui_url: str | None = None
+    prepared: bool = False
     stamp: str | None = None
 
 
@@ -44,7 +46,8 @@ def read(settings: Settings, name: str) -> Record | None:
     try:
         found: dict[str, Any] = json.loads(_file(settings, name).read_text())
         owner = Owner(found["pid"], found["started"], found["boot"]) if found["pid"] else None
-        return Record(name, owner, found.get("api_url"), found.get("ui_url"), found.get("stamp"))
+        prepared = bool(found.get("prepared"))
+        return Record(name, owner, found.get("api_url"), found.get("ui_url"), prepared, found.get("stamp"))
     except (OSError, ValueError, KeyError):
         return None
 
@@ -59,19 +62,13 @@ def running(settings: Settings, name: str) -> Record | None:
 
 def write(settings: Settings, record: Record) -> None:
     """Keep a record; a reader sees the old one or the new one, never half of it."""
-    owner = record.owner
-    body = {
-        "pid": owner.pid if owner else None,
-        "started": owner.started if owner else None,
-        "boot": owner.boot if owner else None,
-        "api_url": record.api_url,
-        "ui_url": record.ui_url,
-        "stamp": record.stamp,
-    }
+    values = asdict(record)
+    owner = values.pop("owner") or {"pid": None}
+    body = {key: value for key, value in (owner | values).items() if key != "name"}
     draft = _file(settings, record.name).with_suffix(".new")
     with _translated(settings):
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({key: value for key, value in body.items() if value is not None or key == "pid"}, file)
+            json.dump(body, file)
         draft.replace(_file(settings, record.name))
 
 

@@ -35,7 +35,7 @@ def open_server(settings: Settings, report: Callable[[str], None]) -> Record:
     configured = os.environ.get("PREFECT_API_URL")
     ours = known if known and known.owner else None
     if configured and not (ours and ours.api_url == configured):
-        return _configured(settings, configured, report)
+        return _configured(settings, configured, known, report)
     if ours and running(settings, "prefect"):
         return ours
     return _start(settings, _free_port(known), report)
@@ -87,7 +87,7 @@ def _start(settings: Settings, port: int, report: Callable[[str], None]) -> Reco
     return record
 
 
-def _configured(settings: Settings, address: str, report: Callable[[str], None]) -> Record:
+def _configured(settings: Settings, address: str, known: Record | None, report: Callable[[str], None]) -> Record:
     report(f"Prefect server: the configured one, {address}")
     deadline = time.monotonic() + _CONFIGURED_WITHIN
     while not is_healthy(address):
@@ -98,7 +98,8 @@ def _configured(settings: Settings, address: str, report: Callable[[str], None])
             )
         time.sleep(0.2)
     ui = os.environ.get("PREFECT_UI_URL") or address.rstrip("/").removesuffix("/api")
-    record = Record("prefect", None, address, ui)
+    prepared = known is not None and known.api_url == address and known.prepared
+    record = Record("prefect", None, address, ui, prepared)
     write(settings, record)
     return record
 
