@@ -52,12 +52,12 @@ def status(as_json: bool) -> None:
 @click.command()
 def agent() -> None:
     """Own this host's endpoints until interrupted; `up` starts it in the background."""
-    from ..flows.services import api_url
+    from ..flows.services import relay_url
     from ..serving import run_agent
     from ..settings import load_settings
 
     settings = load_settings()
-    run_agent(settings, api_url=lambda: api_url(settings))
+    run_agent(settings, api_url=lambda: relay_url(settings))
 
 
 def _pairs(found: Status) -> dict[str, str]:
