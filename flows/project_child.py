@@ -67,7 +67,8 @@ def _checked(flow: Any, params: dict[str, Any]) -> dict[str, Any]:
     try:
         return flow.validate_parameters({key: _parsed(value, known[key]) for key, value in params.items()})
     except ParameterTypeError as error:
-        raise ProjectError(f"A parameter of the flow {flow.name!r} does not fit: {_sentence(error)}") from error
+        misfits = _sentence(error).rpartition("invalid parameters: - ")[2]
+        raise ProjectError(f"A parameter of the flow {flow.name!r} does not fit: {misfits}.") from error
 
 
 def _parsed(value: Any, schema: dict[str, Any]) -> Any:
