@@ -137,12 +137,14 @@ def _check(settings: Settings) -> None:
 
 
 def _stop(settings: Settings, names: tuple[str, ...], *, grace: float) -> list[str]:
-    records = {name: read(settings, name) for name in names}
-    families = {name: family(settings, name, record.owner if record else None) for name, record in records.items()}
-    end([owner for owners in families.values() for owner in owners], grace=grace)
+    owners = {name: record.owner for name in names if (record := read(settings, name))}
+    families = {name: family(settings, name, owners.get(name)) for name in names}
+    # A service that is asked alone ends what it started in its own order, and writes down that it did.
+    end([owner for owner in owners.values() if owner], grace=grace)
+    end([member for members in families.values() for member in members], grace=5)
     for name in names:
         forget(settings, name)
-    return [name for name, owners in families.items() if owners]
+    return [name for name, members in families.items() if members]
 
 
 def _silent(_line: str) -> None:
