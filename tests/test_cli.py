@@ -18,6 +18,7 @@ import prefect_ml
 from prefect_ml import cli as commands
 from prefect_ml import get_run, log_metric, log_model, log_params, promote, search_runs, set_tag, start_run
 from prefect_ml.registry import get_model, get_model_version, model_history, search_model_versions, search_models
+from prefect_ml.serving import get_endpoint, list_endpoints, set_desired
 from prefect_ml.store import as_json
 
 _PROGRAM = Path(sys.executable).with_name("prefect-ml")
@@ -120,6 +121,17 @@ def test_json_is_the_librarys_own_records(wine: Path, invoke: Invoke) -> None:
     assert invoke("models", "show", "wine", "Production", "--json") == as_json(get_model_version("wine", 2))
     assert invoke("models", "versions", "wine", "--json") == [as_json(one) for one in search_model_versions()]
     assert invoke("models", "history", "wine", "--json") == [as_json(event) for event in model_history("wine")]
+
+
+def test_endpoints_are_listed_shown_and_stopped(wine: Path, invoke: Invoke) -> None:
+    set_desired("wine", "Production", 2, event_id="0")
+    assert invoke("endpoints", "list", "--json") == [as_json(one) for one in list_endpoints()]
+    assert invoke("endpoints", "show", "wine", "--json") == as_json(get_endpoint("wine", "Production"))
+    assert "Deploying" in invoke("endpoints", "list")
+    assert "Desired version  2" in invoke("endpoints", "show", "wine", "--stage", "Production")
+    stopped = invoke("endpoints", "stop", "wine", "--json")
+    assert stopped == as_json(get_endpoint("wine"))
+    assert stopped["status"] == "Stopped"
 
 
 def test_lists_take_the_librarys_options(wine: Path, invoke: Invoke) -> None:
