@@ -76,7 +76,7 @@ class _Agent:
     def __init__(self, store: Store, target: Target) -> None:
         self._store = store
         self._target = target
-        self._router = Router()
+        self._router = Router(salt=str(store.settings.home))
         self._keepers: dict[tuple[str, str], Keeper] = {}
         self._trouble: dict[tuple[str, str], str] = {}
 
@@ -89,7 +89,7 @@ class _Agent:
             return
         for wish in wishes:
             if keeper := self._keepers.get(wish.key) or await self._keeper(wish, wishes):
-                await keeper.tell(wish)
+                keeper.tell(wish)
 
     async def close(self) -> None:
         """Stop all servers and give up all ports."""

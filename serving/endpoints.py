@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import EndpointNotFound, RolloutFailed, ServingError
-from ..registry import get_model_version, holder_of
+from ..registry import get_model_version, holder_of, model_history
 from ..store import Store, current_store, from_ms, new_id, now_ms, schema
 from ..store.upsert import insert_new
 from .bentos import build_bento
@@ -34,6 +34,7 @@ _FIELDS = (
 )  # fmt: skip
 _SECONDS = 300.0
 _POLL = 0.1
+_STOP_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def stop_endpoint(name: str, stage: str = "Production", *, store: Store | None =
             .where(_t.c.name == name, _t.c.stage == stage)
             .values(desired_version=None, status="Stopped", message="", updated_at=now_ms())
         )
-    return get_endpoint(name, stage, store=store)
+    return _once_silent(name, stage, store)
 
 
 def deploy_endpoint(
@@ -197,23 +198,33 @@ def rollback_endpoint(name: str, *, stage: str = "Production", store: Store | No
     """
     store = current_store(store)
     endpoint = get_endpoint(name, stage, store=store)
-    earlier = _version_before(name, endpoint.desired_version or endpoint.version, store)
+    earlier = _version_before(name, stage, endpoint.desired_version or endpoint.version, store)
     if earlier is None:
-        raise ServingError(f"{_title(endpoint)}: no other version was served before; promote one instead.")
+        raise ServingError(f"{_title(endpoint)}: no other version was promoted to it before; promote one instead.")
     return deploy_endpoint(name, earlier, stage=stage, store=store)
 
 
-def _version_before(name: str, version: int | None, store: Store) -> int | None:
-    built = schema.bentos
-    query = sa.select(built.c.version).where(built.c.name == name).order_by(built.c.version.desc())
-    if version is not None:
-        query = query.where(built.c.version < version)
-    with store.read() as connection:
-        return connection.execute(query.limit(1)).scalar()
+def _once_silent(name: str, stage: str, store: Store) -> Endpoint:
+    """Wait until nothing answers any more; not for long, because the agent may not be running."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while True:
+        endpoint = get_endpoint(name, stage, store=store)
+        if endpoint.version is None or endpoint.desired_version is not None or time.monotonic() > deadline:
+            return endpoint
+        time.sleep(_POLL)
 
 
-def _endpoint(row: sa.Row[Any]) -> Endpoint:
-    return Endpoint(**{**row._asdict(), "updated_at": from_ms(row.updated_at)})
+def _version_before(name: str, stage: str, version: int | None, store: Store) -> int | None:
+    promoted = [event.version for event in model_history(name, store=store) if event.to_stage == stage]
+    if version in promoted:
+        last = len(promoted) - 1 - promoted[::-1].index(version)
+        promoted = promoted[:last]
+    return next((found for found in reversed(promoted) if found != version), None)
+
+
+def _endpoint(row: sa.Row[*tuple[Any, ...]]) -> Endpoint:
+    *fields, updated_at = row
+    return Endpoint(*fields, updated_at=from_ms(updated_at))
 
 
 def _title(endpoint: Endpoint) -> str:

@@ -36,32 +36,30 @@ class Keeper:
         self._server: Server | None = None
         self._wish: Wish | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._writing = asyncio.Lock()
 
-    async def tell(self, wish: Wish) -> None:
+    def tell(self, wish: Wish) -> None:
         """Work towards a wish; the same wish again changes nothing, another one takes its place."""
-        if self._wish is not None and wish.content == self._wish.content:
-            return
-        await self._cancel()
-        self._wish = wish
-        self._task = asyncio.create_task(self._fulfil(wish))
+        if self._wish is None or wish.content != self._wish.content:
+            self._wish = wish
+            self._task = asyncio.create_task(self._fulfil(wish, after=self._task))
 
     async def close(self) -> None:
         """Stop the server; the wish stays, for the next agent."""
-        await self._cancel()
-        await self._retire()
+        await _cancelled(self._task)
+        self._switch(None, "it is stopped")
+        await asyncio.gather(*self._ending)
         if self._wish is not None and self._wish.version is not None:
             reason = "The agent of this host has been stopped; start it with `prefect-ml up`."
             await self._write(self._wish, status="Stopped", version=None, message=reason)
 
-    async def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    async def _fulfil(self, wish: Wish) -> None:
+    async def _fulfil(self, wish: Wish, after: asyncio.Task[None] | None) -> None:
         try:
+            await _cancelled(after)
             if wish.version is None:
-                await self._retire()
+                self._switch(None, "it is stopped")
+                await asyncio.gather(*self._ending)
                 self._memory.unlink(missing_ok=True)
                 await self._write(wish, status="Stopped", version=None, message="")
                 return
@@ -92,12 +90,9 @@ class Keeper:
             _log.error("%s", error)
             await self._write_state(wish, str(error))
             return str(error)
-        old = self._server
         self._switch(server)
         await self._write_state(wish, "")
         _log.info("%s answers at %s", order, self._route.url)
-        if old is not None:
-            await self._end(old)
         return ""
 
     async def _healthy(self, order: Order) -> Server:
@@ -117,8 +112,9 @@ class Keeper:
             began = asyncio.get_running_loop().time()
             reason = await self._server.ended()
             pause = 0.5 if asyncio.get_running_loop().time() - began > 60 else min(pause * 2, _LONGEST_PAUSE)
-            self._switch(None, "its server died and is being started again")
-            while self._server is None:
+            self._server = None
+            self._route.switch(None, "its server died and is being started again")
+            while not self._serves():
                 message = f"The server of {order} died: {reason}; it is being started again."
                 _log.error("%s", message)
                 await self._write(wish, status="Deploying", version=None, message=message)
@@ -131,18 +127,21 @@ class Keeper:
                     pause = min(pause * 2, _LONGEST_PAUSE)
             await self._write_state(wish, trouble)
 
+    def _serves(self) -> bool:
+        return self._server is not None
+
     def _switch(self, server: Server | None, reason: str = "") -> None:
-        self._server = server
+        """Route to another server, or to none, and end the one before once it has answered what it was sent."""
+        old, self._server = self._server, server
         self._route.switch(server, reason)
+        if old is not None:
+            # In a task of its own, because another wish must not interrupt it.
+            ending = asyncio.create_task(self._end(old))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
         if server is not None:
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             self._memory.write_text(json.dumps({"version": server.order.version}))
-
-    async def _retire(self) -> None:
-        old = self._server
-        self._switch(None, "it is stopped")
-        if old is not None:
-            await self._end(old)
 
     async def _end(self, server: Server) -> None:
         await self._route.drained(server, _DRAIN_SECONDS)
@@ -157,14 +156,24 @@ class Keeper:
         await self._write(wish, status=status, version=version, message=trouble)
 
     async def _write(self, wish: Wish, **values: Any) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(write_actual, self._store, wish, url=self._route.url, **values)
-            except StoreError as error:
-                _log.warning("%s", error)
-                await asyncio.sleep(1)
-            else:
-                return
+        # Whole even when the wish is given up meanwhile, so that writes keep their order.
+        await asyncio.shield(asyncio.ensure_future(self._write_in_turn(wish, values)))
+
+    async def _write_in_turn(self, wish: Wish, values: dict[str, Any]) -> None:
+        async with self._writing:
+            for pause in (0.5, 1, 2, 4):
+                try:
+                    return await asyncio.to_thread(write_actual, self._store, wish, url=self._route.url, **values)
+                except StoreError as error:
+                    _log.warning("%s", error)
+                    await asyncio.sleep(pause)
+        return None
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _check(server: Server) -> None:

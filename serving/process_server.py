@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from ..processes import Owner, is_alive, owner_of
 from ..registry import get_model_version
 from ..store import Store
 from .bentos import PACKAGE, bento_environment, build_bento, fetch_bento
+from .examples import example_request
 from .runtime.manifest import ManifestError, verify
 from .targets import Order
 
@@ -44,13 +46,21 @@ class ProcessServer:
 
     async def start(self, order: Order) -> _Child:
         """Start a server; see `Target`."""
-        return await asyncio.to_thread(self._start, order)
+        given_up = threading.Event()
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start, order, given_up))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be interrupted; what it still starts is ended as soon as it is there.
+            given_up.set()
+            starting.add_done_callback(_end_unwanted)
+            raise
 
     def reap(self) -> int:
         """End what an earlier agent left behind; see `Target`."""
         return self._children.reap()
 
-    def _start(self, order: Order) -> _Child:
+    def _start(self, order: Order, given_up: threading.Event) -> _Child:
         folder = self._root / quote(f"{order.name}-{order.stage}", safe="")
         bento = build_bento(order.name, order.version, store=self._store)
         (folder / "bentos").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -63,6 +73,8 @@ class ProcessServer:
         shutil.rmtree(work, ignore_errors=True)
         for part in ("home", "metrics", "cwd"):
             (work / part).mkdir(parents=True)
+        if given_up.is_set():
+            raise ServingError(f"{order} is not wanted any more.")
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
             process = _spawn(environment.python, exported, listening, work, log)
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -88,22 +100,14 @@ class _Running:
 class _Child:
     """One server process; see `Server`."""
 
-    def __init__(
-        self,
-        order: Order,
-        url: str,
-        example: bytes | None,
-        process: subprocess.Popen[bytes],
-        log: Path,
-        all_: _Children,
-    ) -> None:
+    def __init__(self, order: Order, url: str, model: Path, running: _Running) -> None:
         self.order = order
         self.url = url
-        self.example = example
-        self._process = process
-        self._log = log
-        self._all = all_
-        self._all.add(process.pid)
+        self.example = example_request(model)
+        self._process = running.process
+        self._log = running.log
+        self._all = running.children
+        self._all.add(running.process.pid)
 
     async def ended(self) -> str:
         """Wait until the process ends by itself."""
@@ -111,6 +115,12 @@ class _Child:
             await asyncio.sleep(0.1)
         self._all.remove(self._process.pid)
         return f"it ended with code {self._process.returncode} ({_last_line(self._log)}; see {self._log})"
+
+    def kill(self) -> None:
+        """End the process at once."""
+        _signal_group(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._all.remove(self._process.pid)
 
     async def stop(self) -> None:
         """End the process and whatever it started."""
@@ -121,9 +131,7 @@ class _Child:
             _signal_group(self._process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE)
-        _signal_group(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._all.remove(self._process.pid)
+        self.kill()
 
 
 class _Children:
@@ -158,6 +166,11 @@ class _Children:
         unfinished = self._file.with_suffix(".new")
         unfinished.write_text(json.dumps([asdict(owner) for owner in self._owners.values()]))
         unfinished.replace(self._file)
+
+
+def _end_unwanted(starting: asyncio.Future[_Child]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().kill()
 
 
 def _spawn(python: Path, exported: Path, listening: socket.socket, work: Path, log: Path) -> subprocess.Popen[bytes]:

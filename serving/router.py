@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,26 +22,19 @@ _HOST = "127.0.0.1"
 _PORTS = range(8100, 9000)
 _MOST_BYTES = 64 * 2**20
 _SMALL = 2**20
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }  # fmt: skip
-)
+# fmt: off
+_HOP_BY_HOP = frozenset({
+    "connection", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})
+# fmt: on
 
 
 class Router:
     """Owns the ports, and the connections to the servers behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, salt: str) -> None:
+        self._salt = salt
         self._session: aiohttp.ClientSession | None = None
         self._routes: list[Route] = []
 
@@ -53,7 +47,7 @@ class Router:
         if self._session is None:
             self._session = _session()
         route = Route(name, stage, self._session)
-        await route.listen(_socket_for(name, stage, url, taken))
+        await route.listen(_socket_for(name, stage, url, taken, self._salt))
         self._routes.append(route)
         return route
 
@@ -174,7 +168,9 @@ def _session() -> aiohttp.ClientSession:
 
 
 def _answer_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(key, value) for key, value in headers.items() if key.lower() not in _HOP_BY_HOP | {"content-length"}]
+    # In the spelling that people grep for: between servers, names of headers travel in lower case.
+    kept = ((key, value) for key, value in headers.items() if key.lower() not in _HOP_BY_HOP | {"content-length"})
+    return [(key.title(), value) for key, value in kept]
 
 
 async def _capped(request: web.BaseRequest) -> AsyncIterator[bytes]:
@@ -186,7 +182,7 @@ async def _capped(request: web.BaseRequest) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _socket_for(name: str, stage: str, url: str, taken: set[int]) -> socket.socket:
+def _socket_for(name: str, stage: str, url: str, taken: set[int], salt: str) -> socket.socket:
     if url:
         port = int(url.rpartition(":")[2])
         if listening := _bound(port):
@@ -194,7 +190,9 @@ def _socket_for(name: str, stage: str, url: str, taken: set[int]) -> socket.sock
         raise ServingError(
             f"Port {port} of endpoint {name} {stage} is taken by another program; end that, and it will be served."
         )
-    for port in _PORTS:
+    # Where the search begins depends on the name, so that homes on one host seldom want the same port.
+    start = zlib.crc32(f"{salt}\0{name}\0{stage}".encode()) % len(_PORTS)
+    for port in (*_PORTS[start:], *_PORTS[:start]):
         if port not in taken and (listening := _bound(port)):
             return listening
     raise ServingError(f"No port from {_PORTS[0]} to {_PORTS[-1]} is free for endpoint {name} {stage}; free one.")

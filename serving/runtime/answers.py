@@ -34,7 +34,7 @@ def as_plain(value: Any, nonfinite: Callable[[float], Any] | None = None) -> Any
     """
     nonfinite = nonfinite or _name_of
     if isinstance(value, np.ndarray):
-        return _array(value, nonfinite)
+        return _array(cast("Any", value), nonfinite)
     if isinstance(value, np.generic):
         return as_plain(value.item(), nonfinite)
     if isinstance(value, float):
@@ -52,7 +52,7 @@ def _array(array: Any, nonfinite: Callable[[float], Any]) -> Any:
     if array.dtype.kind in "iub" or (array.dtype.kind == "f" and bool(np.isfinite(array).all())):
         return array.tolist()
     if array.dtype.kind in "mM":
-        return np.datetime_as_string(array).tolist() if array.dtype.kind == "M" else array.astype(str).tolist()
+        return array.astype(str).tolist()
     return as_plain(array.tolist(), nonfinite)
 
 

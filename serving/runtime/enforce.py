@@ -48,8 +48,7 @@ def _as_table(request: Table | Tensors, columns: Sequence[Column]) -> Table:
 
 
 def _frame(table: Table, columns: Sequence[Column]) -> Any:
-    import pandas as pd
-
+    pd = _pandas()
     given = table.columns or ()
     missing = [column for column in columns if column.required and (column.name or "") not in given]
     if missing:
@@ -64,9 +63,14 @@ def _frame(table: Table, columns: Sequence[Column]) -> Any:
     return pd.DataFrame(data)
 
 
-def _series(cells: list[Any], kind: str) -> Any:
+def _pandas() -> Any:
     import pandas as pd
 
+    return pd
+
+
+def _series(cells: list[Any], kind: str) -> Any:
+    pd = _pandas()
     if kind == "datetime":
         try:
             return pd.to_datetime(pd.Series(cells, dtype=object))
@@ -191,7 +195,7 @@ def _untyped(request: Table | Tensors) -> Any:
     if isinstance(request, Tensors):
         return _array(request.data)
     try:
-        import pandas as pd
+        pd = _pandas()
     except ImportError:
         raise BadInput("This model was saved without column names; send 'instances' or 'inputs'.") from None
     rows = [list(row) for row in request.rows]

@@ -32,9 +32,10 @@ def request_model(signature: Signature | None) -> type[BaseModel]:
     forbid = ConfigDict(extra="forbid")
     if signature is not None and signature.columns:
         fields: dict[str, Any] = {f"column_{n}": _field(column) for n, column in enumerate(signature.columns)}
-        row = create_model("Row", __config__=ConfigDict(extra="forbid", validate_by_alias=True), **fields)
-        return create_model("PredictRequest", __config__=forbid, rows=(list[row], ...))
-    inputs = Any if signature is None or signature.tensor is None else _nested(signature.tensor)
+        row: Any = create_model("Row", __config__=ConfigDict(extra="forbid", validate_by_alias=True), **fields)
+        rows: Any = list.__class_getitem__(row)
+        return create_model("PredictRequest", __config__=forbid, rows=(rows, ...))
+    inputs: Any = Any if signature is None or signature.tensor is None else _nested(signature.tensor)
     return create_model("PredictRequest", __config__=forbid, inputs=(inputs, ...))
 
 
