@@ -21,3 +21,13 @@ def upgrade() -> None:
 
     opened = connect_store(load_settings())
     click.echo(f"The store {opened.url} is at revision {upgrade_store(opened)}.")
+
+
+@store.command("recover")
+def recover() -> None:
+    """Bring the metric points that dead processes left in their journals into the store."""
+    from ..store import open_store
+    from ..store import recover as replay
+
+    count = replay(open_store())
+    click.echo(f"Recovered {count} {'point' if count == 1 else 'points'}.")

@@ -16,7 +16,17 @@ from click.testing import CliRunner
 
 import prefect_ml
 from prefect_ml import cli as commands
-from prefect_ml import get_run, log_metric, log_model, log_params, promote, search_runs, set_tag, start_run
+from prefect_ml import (
+    get_run,
+    log_metric,
+    log_model,
+    log_params,
+    metric_history,
+    promote,
+    search_runs,
+    set_tag,
+    start_run,
+)
 from prefect_ml.registry import get_model, get_model_version, model_history, search_model_versions, search_models
 from prefect_ml.serving import get_endpoint, list_endpoints, set_desired
 from prefect_ml.store import as_json
@@ -243,6 +253,24 @@ def test_store_upgrade_is_done_once_and_for_all(home: Path, invoke: Invoke) -> N
     first = invoke("store", "upgrade")
     assert "is at revision" in first
     assert invoke("store", "upgrade") == first
+
+
+def test_store_recover_brings_back_what_a_killed_process_logged(home: Path, invoke: Invoke) -> None:
+    script = """
+import os, signal
+from prefect_ml import log_metric, start_run
+with start_run(name="killed") as run:
+    print(run.id, flush=True)
+    for step in range(1000):
+        log_metric("loss", step, step=step)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert killed.returncode == -9
+    recovered = invoke("store", "recover")
+    assert recovered.startswith("Recovered ")
+    assert len(metric_history(killed.stdout.strip(), "loss")) == 1000
+    assert invoke("store", "recover") == "Recovered 0 points.\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
