@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,7 +33,9 @@ from prefect_ml.serving import get_endpoint, list_endpoints, set_desired
 from prefect_ml.store import as_json
 
 _PROGRAM = Path(sys.executable).with_name("prefect-ml")
-_DOCS = Path(__file__).parent.parent / "docs" / "cli.md"
+_ROOT = Path(__file__).parent.parent
+_DOCS = _ROOT / "docs" / "cli.md"
+_GROUPS = ("runs", "models", "endpoints", "store")
 Invoke = Callable[..., Any]
 
 
@@ -115,6 +118,18 @@ def test_every_command_and_option_is_in_the_docs(words: str) -> None:
             parameter.opts if isinstance(parameter, click.Option) else [parameter.make_metavar(click.Context(command))]
         )
         assert any(one.strip("[]") in spelling for one in spellings), f"{spellings} of `{words}` is not in docs/cli.md"
+
+
+def test_messages_and_docs_name_only_commands_that_exist() -> None:
+    # Nothing asks for approval yet; the error that will is drawn in the tree already.
+    known = {words for words, _ in _commands()} | {"models approve"}
+    files = [file for kind in ("*.py", "*.md", "*/*.py", "*/*.md", "*/*/*.py") for file in _ROOT.glob(kind)]
+    for file in files:
+        if file.relative_to(_ROOT).parts[0].startswith(".") or file == Path(__file__):
+            continue
+        for named in re.findall(r"`prefect-ml ([a-z]+(?: [a-z]+)?)", file.read_text()):
+            first = named.partition(" ")[0]
+            assert named in known or (first in known and first not in _GROUPS), f"{file} names `prefect-ml {named}`"
 
 
 @pytest.mark.parametrize("words", [words for words, _ in _commands() if words.split()[-1:] in (["list"], ["show"])])
