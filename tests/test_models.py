@@ -1,0 +1,172 @@
+"""Saving and loading models, by the public door."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+import prefect_ml
+from prefect_ml.errors import ArtifactError, IntegrityError, ModelError, UnknownFlavor, UntrustedModel
+from prefect_ml.store import Store
+
+ROWS, KINDS = load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def estimator() -> LogisticRegression:
+    return LogisticRegression(max_iter=500).fit(ROWS, KINDS)
+
+
+@pytest.fixture
+def saved(estimator: LogisticRegression, tmp_path: Path) -> Path:
+    return prefect_ml.save_model(estimator, tmp_path / "iris", example=ROWS[:3]).path
+
+
+def test_a_saved_estimator_predicts_the_same_in_a_fresh_process(saved: Path, estimator: LogisticRegression, home: Path):
+    program = (
+        "import sys, json, numpy, prefect_ml;"
+        "model = prefect_ml.load_model(sys.argv[1], trust=True);"
+        "print(json.dumps(model.predict(numpy.array(json.loads(sys.argv[2]))).tolist()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(saved), json.dumps(ROWS[::10].tolist())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == estimator.predict(ROWS[::10]).tolist()
+
+
+def test_the_folder_is_in_the_public_format(saved: Path):
+    content = yaml.safe_load((saved / "MLmodel").read_text())
+    assert set(content["flavors"]) == {"python_function", "sklearn"}
+    assert content["flavors"]["python_function"]["loader_module"] == "mlflow.sklearn"
+    assert json.loads(content["signature"]["inputs"]) == [
+        {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 4]}}
+    ]
+    assert json.loads((saved / "input_example.json").read_text())["inputs"] == ROWS[:3].tolist()
+    manifest = json.loads((saved / "MANIFEST.json").read_text())
+    listed = {path.relative_to(saved).as_posix() for path in saved.rglob("*") if path.is_file()} - {"MANIFEST.json"}
+    assert set(manifest["files"]) == listed
+
+
+def test_requirements_are_what_the_model_imports_and_never_prefect_ml(saved: Path):
+    import sklearn
+
+    lines = (saved / "requirements.txt").read_text().splitlines()
+    assert f"scikit-learn=={sklearn.__version__}" in lines
+    assert f"numpy=={np.__version__}" in lines
+    assert all("==" in line for line in lines)
+    names = {line.split("==")[0].lower() for line in lines}
+    assert not names & {"prefect-ml", "prefect", "pytest", "sqlalchemy", "rich"}
+
+
+def test_a_function_travels_with_what_it_closes_over(tmp_path: Path, home: Path):
+    factor = 3
+
+    def triple(rows: np.ndarray) -> np.ndarray:
+        return rows * factor
+
+    saved = prefect_ml.save_model(triple, tmp_path / "triple", example=np.array([1.0, 2.0]))
+    loaded = prefect_ml.load_model(saved.path, trust=True)
+    assert saved.flavor == "python_function"
+    assert loaded.predict(np.array([2.0])).tolist() == [6.0]
+    assert loaded.native()(1) == 3
+
+
+def test_code_travels_with_the_model_and_leaves_no_bytecode_in_its_folder(tmp_path: Path, home: Path):
+    source = tmp_path / "shapes_for_test.py"
+    source.write_text("def area(rows):\n    return rows[:, 0] * rows[:, 1]\n")
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        import shapes_for_test
+
+        return shapes_for_test.area(rows)
+
+    with pytest.raises(ModelError, match="shapes_for_test"):
+        prefect_ml.save_model(predict, tmp_path / "without", requirements=None, example=np.ones((1, 2)))
+    assert not (tmp_path / "without").exists()
+    signature = prefect_ml.infer_signature(np.ones((1, 2)))
+    saved = prefect_ml.save_model(predict, tmp_path / "with", signature=signature, code=[source])
+    assert prefect_ml.load_model(saved.path, trust=True).predict(np.array([[2.0, 3.0]])).tolist() == [6.0]
+    assert not list(saved.path.rglob("*.pyc"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda folder: (folder / "model.pkl").write_bytes(b"other"), "model.pkl"),
+        (lambda folder: (folder / "requirements.txt").unlink(), "requirements.txt"),
+        (lambda folder: (folder / "sitecustomize.py").write_text("x = 1"), "sitecustomize.py"),
+        (lambda folder: (folder / "MANIFEST.json").write_text("{}"), "MANIFEST.json"),
+    ],
+)
+def test_a_changed_folder_is_refused_by_the_name_of_the_file(saved: Path, home: Path, damage: object, named: str):
+    damage(saved)  # type: ignore[operator]
+    with pytest.raises(IntegrityError, match=named):
+        prefect_ml.load_model(saved, trust=True)
+
+
+def test_what_the_store_does_not_vouch_for_is_loaded_only_on_request(saved: Path, home: Path):
+    with pytest.raises(UntrustedModel, match="trust=True"):
+        prefect_ml.load_model(saved)
+    (saved / "MANIFEST.json").unlink()
+    with pytest.raises(UntrustedModel, match="trust=True"):
+        prefect_ml.load_model(saved)
+    assert prefect_ml.load_model(saved, trust=True).predict(ROWS[:1]).tolist() == [0]  # as other tools write folders
+
+
+def test_a_logged_model_is_trusted_by_every_way_to_it(store: Store, estimator: LogisticRegression):
+    with prefect_ml.start_run(experiment="iris") as run:
+        logged = prefect_ml.log_model(estimator, "model", example=ROWS[:3], register_as="iris")
+    for uri in (logged.uri, "models:/iris/1", "models:/iris/latest"):
+        loaded = prefect_ml.load_model(uri)
+        assert loaded.digest == logged.digest
+        assert loaded.run_id == run.id
+        assert loaded.predict(ROWS[:2]).tolist() == [0, 0]
+    folder = Path(prefect_ml.get_model_version("iris", 1).uri)
+    assert prefect_ml.load_model(folder).predict(ROWS[:1]).tolist() == [0]
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest["files"]["model.pkl"]["size"] += 1
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    with pytest.raises(IntegrityError, match=r"MANIFEST\.json|model\.pkl"):
+        prefect_ml.load_model("models:/iris/1")
+
+
+def test_what_cannot_be_a_model_is_refused_with_a_sentence(tmp_path: Path, home: Path):
+    with pytest.raises(UnknownFlavor, match=r"builtins\.list"):
+        prefect_ml.save_model([1, 2], tmp_path / "a")
+    with pytest.raises(UnknownFlavor, match="no flavor 'fortran'"):
+        prefect_ml.save_model(abs, tmp_path / "b", flavor="fortran")
+    with pytest.raises(UnknownFlavor, match="cannot save"):
+        prefect_ml.save_model(abs, tmp_path / "c", flavor="sklearn")
+    with pytest.raises(ModelError, match="its own example"):
+        prefect_ml.save_model(lambda rows: rows.no_such, tmp_path / "d", example=[1.0])
+    with pytest.raises(ArtifactError, match="exists already"):
+        prefect_ml.save_model(abs, tmp_path)
+    with pytest.raises(ArtifactError, match="nothing at"):
+        prefect_ml.load_model(tmp_path / "nowhere", trust=True)
+    assert not list(tmp_path.iterdir()) or {path.name for path in tmp_path.iterdir()} <= {"home"}
+
+
+def test_signatures_of_arrays_and_tables():
+    pd = pytest.importorskip("pandas")
+    signature = prefect_ml.infer_signature(
+        pd.DataFrame({"age": [1, 2], "size": [1.5, 2.5], "name": ["a", "b"], "ok": [True, False]}), np.zeros((2, 3))
+    )
+    assert [(column.name, column.type) for column in signature.inputs] == [
+        ("age", "long"),
+        ("size", "double"),
+        ("name", "string"),
+        ("ok", "boolean"),
+    ]
+    assert signature.outputs[0].shape == (-1, 3)
+    assert type(signature).from_mlmodel(signature.as_mlmodel()) == signature
