@@ -13,6 +13,7 @@ from ..running import PrefectRun, flow_run, task_run
 from ..store import Store
 from ..store.runs import OpenRun
 from ..store.writer import Writer
+from .capture import Capture
 
 __all__ = ["ActiveRun", "current_run", "entered", "implicit_runs", "innermost_prefect_run"]
 
@@ -37,6 +38,7 @@ class ActiveRun:
     store: Store = field(repr=False)
     opened: OpenRun = field(repr=False)
     writer: Writer = field(repr=False)
+    capture: Capture = field(repr=False)
     children: Counter[str] = field(default_factory=Counter[str], repr=False)
     steps: dict[str, int] = field(default_factory=dict[str, int], repr=False)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from ..store import Source
 
-__all__ = ["Capture", "capture_source"]
+__all__ = ["Capture", "capture_source", "entry_point_of", "source_file_of"]
 
 
 class Capture:
@@ -37,6 +39,19 @@ def capture_source(file: str | None, entry_point: str | None) -> Capture:
     """Begin to find out where `file` came from."""
     folder = Path(file).absolute().parent if file and Path(file).exists() else None
     return Capture(folder, entry_point)
+
+
+def entry_point_of(fn: Callable[..., object]) -> str:
+    """Name a function in full, for the record."""
+    return f"{fn.__module__}.{fn.__qualname__}"
+
+
+def source_file_of(fn: Callable[..., object]) -> str | None:
+    """Give the file that a function was written in, under its decorators; None for what no file holds."""
+    try:
+        return inspect.getsourcefile(inspect.unwrap(fn))
+    except TypeError:
+        return None
 
 
 @functools.lru_cache(maxsize=32)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import NoActiveRun, RunClosed, RunNotFound, ServiceError
 from ..running import PrefectRun, system_user
@@ -17,7 +18,7 @@ from ..store import Store, child_id, current_store, get_run, new_id
 from ..store.runs import NewRun, OpenRun, close_run, open_run, set_source, write_tags
 from ..store.writer import writer_for
 from .active import ActiveRun, current_run, entered, implicit_runs, innermost_prefect_run
-from .capture import Capture, capture_source
+from .capture import capture_source, entry_point_of, source_file_of
 
 __all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run", "status_of"]
 
@@ -68,12 +69,12 @@ def start_run(
     """
     caller = sys._getframe(2).f_globals  # pyright: ignore[reportPrivateUsage] - the module that wrote `with start_run()`
     scope = Scope(name or "run", experiment, tags or {}, caller.get("__name__"), caller.get("__file__"))
-    run, capture = open_scope(scope, store=store)
-    with closing(run, capture), entered(run):
+    run = open_scope(scope, store=store)
+    with closing(run), entered(run):
         yield run
 
 
-def open_scope(scope: Scope, *, store: Store | None = None) -> tuple[ActiveRun, Capture]:
+def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
     """Open the run of a scope without making it current."""
     store = current_store(store)
     outer, prefect = current_run(), innermost_prefect_run()
@@ -87,30 +88,30 @@ def open_scope(scope: Scope, *, store: Store | None = None) -> tuple[ActiveRun, 
     writer.run_opened(opened.id)
     if scope.tags:
         write_tags(store, opened.id, {key: str(value) for key, value in scope.tags.items()})
-    run = ActiveRun(opened.id, scope.name, experiment, outer, store, opened, writer)
-    return run, capture_source(scope.file, scope.entry_point)
+    capture = capture_source(scope.file, scope.entry_point)
+    return ActiveRun(opened.id, scope.name, experiment, outer, store, opened, writer, capture)
 
 
-def close_scope(run: ActiveRun, capture: Capture, status: str, error: str | None = None) -> None:
+def close_scope(run: ActiveRun, status: str, error: str | None = None) -> None:
     """Write what is pending, close the run unless somebody else will, and publish its report in Prefect."""
     run.writer.run_closed(run.id)
     if run.opened.joined:
         return
-    set_source(run.store, run.id, capture.result())
+    set_source(run.store, run.id, run.capture.result())
     close_run(run.store, run.opened, status, error=error)
     if innermost_prefect_run():
         _publish(run)
 
 
 @contextmanager
-def closing(run: ActiveRun, capture: Capture) -> Generator[None]:
+def closing(run: ActiveRun) -> Generator[None]:
     """Close the run with the status that the body deserves."""
     try:
         yield
     except BaseException as error:
-        close_scope(run, capture, status_of(error), f"{type(error).__name__}: {error}")
+        close_scope(run, status_of(error), f"{type(error).__name__}: {error}")
         raise
-    close_scope(run, capture, "Completed")
+    close_scope(run, "Completed")
 
 
 def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
@@ -221,21 +222,24 @@ def _open_implicitly(prefect: PrefectRun) -> ActiveRun:
     if before := implicit_runs.pop(prefect.id):  # Prefect has begun another attempt
         before.writer.run_closed(before.id)
         close_run(before.store, before.opened, "Failed")
-    run, capture = open_scope(Scope(prefect.name))
+    owner = getattr(prefect.context, "task", None) or prefect.context.flow
+    run = open_scope(Scope(prefect.name, entry_point=entry_point_of(owner.fn), file=source_file_of(owner.fn)))
     implicit_runs.put(run)
-    _close_with_prefect(prefect, run, capture)
+    _close_with_prefect(owner)
     return run
 
 
-def _close_with_prefect(prefect: PrefectRun, run: ActiveRun, capture: Capture) -> None:
-    def close(_: object, __: object, state: object) -> None:
-        if implicit_runs.get(run.id) is run:
-            implicit_runs.pop(run.id)
-            close_scope(run, capture, _status_of_state(state), getattr(state, "message", None))
+def _close_with_prefect(owner: Any) -> None:
+    for name in ("on_completion_hooks", "on_failure_hooks", "on_cancellation_hooks", "on_crashed_hooks"):
+        hooks: list[Any] = getattr(owner, name, [])
+        if close_implicit_run not in hooks:  # the task outlives this run of it
+            hooks.append(close_implicit_run)
 
-    owner = getattr(prefect.context, "task", None) or prefect.context.flow
-    for hooks in ("on_completion_hooks", "on_failure_hooks", "on_cancellation_hooks", "on_crashed_hooks"):
-        getattr(owner, hooks, []).append(close)
+
+def close_implicit_run(_: object, prefect_run: Any, state: object) -> None:
+    """Prefect's hook: close the run that a bare `log_*` opened for this task run or flow run."""
+    if run := implicit_runs.pop(str(prefect_run.id)):
+        close_scope(run, _status_of_state(state), getattr(state, "message", None))
 
 
 def _status_of_state(state: object) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from ..errors import SettingsError
 from .active import ActiveRun, entered
+from .capture import entry_point_of, source_file_of
 from .log import log_params as _log_params
 from .scope import Scope, closing, open_scope
 
@@ -181,16 +182,16 @@ def _wrap(fn: Callable[..., Any], tracking: Tracking) -> Callable[..., Any]:
 
 def run_function(fn: Callable[..., R], tracking: Tracking, args: Any, kwargs: Any) -> R:
     """Call `fn` inside a run."""
-    run, capture = _begin(fn, tracking)
-    with closing(run, capture), entered(run):
+    run = _begin(fn, tracking)
+    with closing(run), entered(run):
         _log_arguments(fn, tracking, args, kwargs, run)
         return fn(*args, **kwargs)
 
 
 async def run_coroutine(fn: Callable[..., Coroutine[Any, Any, R]], tracking: Tracking, args: Any, kwargs: Any) -> R:
     """Await `fn` inside a run."""
-    run, capture = _begin(fn, tracking)
-    with closing(run, capture), entered(run):
+    run = _begin(fn, tracking)
+    with closing(run), entered(run):
         _log_arguments(fn, tracking, args, kwargs, run)
         return await fn(*args, **kwargs)
 
@@ -199,8 +200,8 @@ def run_generator(
     fn: Callable[..., Generator[Any, Any, R]], tracking: Tracking, args: Any, kwargs: Any
 ) -> Generator[Any, Any, R]:
     """Iterate `fn` inside a run, which is current only while its body executes."""
-    run, capture = _begin(fn, tracking)
-    with closing(run, capture):
+    run = _begin(fn, tracking)
+    with closing(run):
         with entered(run):
             _log_arguments(fn, tracking, args, kwargs, run)
             inner = fn(*args, **kwargs)
@@ -225,8 +226,8 @@ async def run_async_generator(
     fn: Callable[..., AsyncGenerator[Any, Any]], tracking: Tracking, args: Any, kwargs: Any
 ) -> AsyncGenerator[Any, Any]:
     """Iterate the async generator `fn` inside a run, which is current only while its body executes."""
-    run, capture = _begin(fn, tracking)
-    with closing(run, capture):
+    run = _begin(fn, tracking)
+    with closing(run):
         with entered(run):
             _log_arguments(fn, tracking, args, kwargs, run)
             inner = fn(*args, **kwargs)
@@ -245,14 +246,14 @@ async def run_async_generator(
                 raise
 
 
-def _begin(fn: Callable[..., Any], tracking: Tracking) -> tuple[ActiveRun, Any]:
-    file = inspect.getsourcefile(inspect.unwrap(fn))
+def _begin(fn: Callable[..., Any], tracking: Tracking) -> ActiveRun:
+    file = source_file_of(fn)
     if tracking.declared_environment:
         from ..environments import require_declared
 
         require_declared(Path(file or ""))
-    entry_point = f"{fn.__module__}.{fn.__qualname__}"
-    return open_scope(Scope(tracking.name or fn.__name__, tracking.experiment, tracking.tags or {}, entry_point, file))
+    name = tracking.name or fn.__name__
+    return open_scope(Scope(name, tracking.experiment, tracking.tags or {}, entry_point_of(fn), file))
 
 
 def _log_arguments(fn: Callable[..., Any], tracking: Tracking, args: Any, kwargs: Any, run: ActiveRun) -> None:

@@ -1,4 +1,4 @@
-"""The main job on a running `prefect-ml up`: deploy, run in the declared environment, promote, serve, replace, refuse."""
+"""The main job on a running `prefect-ml up`: declared environment, promotion, endpoint, replacement, refusal."""
 
 from __future__ import annotations
 
