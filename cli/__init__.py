@@ -7,6 +7,7 @@ The group is lazy: listing the commands imports none of them, and running one im
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.metadata import version
 from typing import NamedTuple
@@ -80,6 +81,9 @@ def _run() -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return 130
+    except BrokenPipeError:  # `prefect-ml runs list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except PrefectMLError as error:
         click.echo(f"Error: {error}", err=True)
         return error.exit_code

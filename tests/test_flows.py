@@ -77,7 +77,12 @@ def flow_run_of(api: httpx.Client, event_id: str) -> dict:
 def run_deployment(api: httpx.Client, name: str, parameters: dict | None = None) -> dict:
     deployment = api.get(f"/deployments/name/{name}").raise_for_status().json()
     body = {"parameters": parameters or {}}
-    run = api.post(f"/deployments/{deployment['id']}/create_flow_run", json=body).raise_for_status().json()
+
+    def created():  # Prefect answers 503 while its SQLite database is busy, and its own clients try again
+        answer = api.post(f"/deployments/{deployment['id']}/create_flow_run", json=body)
+        return None if answer.status_code == 503 else answer.raise_for_status().json()
+
+    run = eventually(created)
 
     def look():
         found = api.get(f"/flow_runs/{run['id']}").json()

@@ -74,6 +74,17 @@ def test_up_deploys_the_flows_with_their_automation(laptop):
     assert len(automations) == 1
 
 
+def test_prefect_makes_the_scheduled_runs(laptop):
+    wanted = {
+        "flows": {"name": {"any_": ["reconcile"]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
+    deadline = time.monotonic() + 90
+    while httpx.post(f"{laptop.api_url}/flow_runs/count", json=wanted).json() == 0:
+        assert time.monotonic() < deadline, "Prefect 3.8's scheduler makes no runs where SQLAlchemy is 2.1 or newer"
+        time.sleep(0.5)
+
+
 def test_up_again_leaves_what_runs_alone_also_when_two_do_it_at_once(laptop):
     before = pids(laptop)
     with ThreadPoolExecutor() as pool:

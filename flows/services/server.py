@@ -80,6 +80,7 @@ def _start(settings: Settings, port: int, report: Callable[[str], None]) -> Reco
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_UI_API_URL": f"{address}/api",  # without it the UI looks for its API on the default port
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_API_LOG_RETRYABLE_ERRORS": "true",  # a busy database answers 503; the log shall say so
     }
     command = ["-m", "prefect", "--no-prompt", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     record = Record("prefect", spawn(settings, "prefect", command, environment), f"{address}/api", address)

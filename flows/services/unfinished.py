@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -26,9 +27,18 @@ def crash_unfinished(api_url: str) -> int:
     state = {"type": "CRASHED", "name": "Crashed", "message": "Ended by `prefect-ml down`."}
     try:
         with httpx.Client(base_url=api_url, timeout=10) as client:
-            runs: list[dict[str, Any]] = client.post("/flow_runs/filter", json=query).raise_for_status().json()
+            runs: list[dict[str, Any]] = _post(client, "/flow_runs/filter", query)
             for run in runs:
-                client.post(f"/flow_runs/{run['id']}/set_state", json={"state": state, "force": True})
+                _post(client, f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
     except httpx.HTTPError:
         return 0
     return len(runs)
+
+
+def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> Any:
+    for pause in (0.1, 0.2, 0.4, 0.8, 0.0):
+        answer = client.post(path, json=body)
+        if answer.status_code != 503:  # how Prefect says that its SQLite database is busy
+            break
+        time.sleep(pause)
+    return answer.raise_for_status().json()
