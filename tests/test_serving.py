@@ -22,7 +22,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 import prefect_ml
-from prefect_ml.errors import BentoFailed, EndpointNotFound, RolloutFailed, VersionNotFound
+from prefect_ml.errors import BentoFailed, EndpointNotFound, RolloutFailed, ServingError, VersionNotFound
 from prefect_ml.serving import await_rollout, set_desired, stop_endpoint
 from prefect_ml.settings import load_settings
 from prefect_ml.store import new_id, open_store, schema
@@ -383,3 +383,38 @@ def test_an_agent_that_is_asked_to_end_leaves_nothing_running(
     agent[0] = agents()
     until(lambda: prefect_ml.get_endpoint("iris").status == "Ready")
     assert load_settings().endpoints == house / "endpoints"
+
+
+def test_only_the_last_of_many_wishes_is_fulfilled(iris: prefect_ml.serving.Endpoint, house: Path):
+    prefect_ml.build_bento("iris", 2)
+    for version in (2, 1, 2, 1, 2):
+        set_desired("iris", "Production", version, event_id=new_id())
+        time.sleep(0.6)
+    assert await_rollout("iris", "Production", 2, timeout=60).version == 2
+    only_child(house)
+    assert ask(iris.url, "/version")[1]["X-Model-Version"] == "2"
+
+
+def test_a_rollback_serves_the_version_promoted_before(iris: prefect_ml.serving.Endpoint):
+    with pytest.raises(ServingError, match="no other version"):
+        prefect_ml.rollback_endpoint("iris")
+    for version in (1, 2):
+        event = prefect_ml.promote("iris", version, to="Production")
+        set_desired("iris", "Production", version, event_id=event.id)
+    assert await_rollout("iris", "Production", 2, timeout=60).version == 2
+    assert prefect_ml.rollback_endpoint("iris").version == 1
+    assert ask(iris.url, "/version")[1]["X-Model-Version"] == "1"
+
+
+def test_a_bento_that_was_tampered_with_is_not_served(iris: prefect_ml.serving.Endpoint):
+    prefect_ml.deploy_endpoint("iris", 1)
+    bento = prefect_ml.build_bento("iris", 2)
+    changed = Path(bento.uri) / "src" / "prefect_ml_scoring" / "service.py"
+    original = changed.read_text()
+    changed.write_text(original + "\nimport os\n")
+    try:
+        with pytest.raises(RolloutFailed, match=r"service\.py"):
+            prefect_ml.deploy_endpoint("iris", 2)
+    finally:
+        changed.write_text(original)
+    assert ask(iris.url, "/version")[1]["X-Model-Version"] == "1"

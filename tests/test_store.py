@@ -27,7 +27,10 @@ from prefect_ml.store import Store, open_store, recover
 from prefect_ml.store.migrations import HEAD, REVISIONS
 from prefect_ml.store.schema import metadata
 
+both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
+
+@both_databases
 def test_migrations_give_exactly_the_schema(store: Store) -> None:
     with store.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
@@ -62,6 +65,7 @@ def test_a_store_of_another_revision_is_refused(home: Path, revision: str, words
         ensure_schema(store)
 
 
+@both_databases
 def test_many_processes_may_make_the_same_new_store(home: Path) -> None:
     code = "from prefect_ml.store import open_store; print(open_store().url)"
     children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(6)]
@@ -110,6 +114,7 @@ def test_an_unknown_key_in_pyproject_is_named(tmp_path: Path) -> None:
         load_settings(environ={}, cwd=tmp_path)
 
 
+@both_databases
 def test_history_keeps_every_value_in_order_of_step_time_and_arrival(store: Store) -> None:
     points = [(5, 10, 1.0), (3, 30, math.inf), (3, 20, math.nan), (5, 10, -2.5), (-1, 5, -math.inf)]
     with start_run() as run:
@@ -146,6 +151,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@both_databases
 def test_nothing_logged_is_lost_to_kill_9(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POINTS", "200000")
     child = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False)
@@ -172,6 +178,7 @@ def test_a_torn_record_at_the_end_of_a_journal_is_left_out(home: Path, monkeypat
     assert len(metric_history(run_id, "m")) == 10
 
 
+@both_databases
 def test_points_are_in_the_database_within_seconds_without_any_flush(home: Path) -> None:
     code = """
     import sys
@@ -197,6 +204,7 @@ def test_points_are_in_the_database_within_seconds_without_any_flush(home: Path)
     assert get_run(run_id).status == "Completed"
 
 
+@both_databases
 def test_a_forked_child_writes_points_of_its_own(home: Path) -> None:
     with start_run() as run:
         log_metric("parent", 1)
@@ -211,6 +219,7 @@ def test_a_forked_child_writes_points_of_its_own(home: Path) -> None:
     assert len(metric_history(run.id, "parent")) == 2
 
 
+@both_databases
 def test_a_run_whose_process_died_reads_as_crashed(store: Store) -> None:
     with start_run(name="silent") as run:
         with store.write() as connection:
@@ -235,6 +244,7 @@ def three(store: Store) -> dict[str, str]:
     return ids
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("filter", "names"),
     [
@@ -259,6 +269,7 @@ def test_filters(three: dict[str, str], filter: str, names: str) -> None:  # noq
     assert {run.name for run in search_runs(filter)} == set(names)
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("filter", "column", "words"),
     [
@@ -277,6 +288,7 @@ def test_a_wrong_filter_points_at_the_place(store: Store, filter: str, column: i
     assert failure.value.column == column
 
 
+@both_databases
 def test_what_has_no_value_sorts_last_either_way(three: dict[str, str]) -> None:
     assert [run.name for run in search_runs(order_by=["metrics.rmse"])] == ["b", "a", "c"]
     assert [run.name for run in search_runs(order_by=["metrics.rmse desc"])] == ["a", "b", "c"]
@@ -284,6 +296,7 @@ def test_what_has_no_value_sorts_last_either_way(three: dict[str, str]) -> None:
         search_runs(order_by=["colour"])
 
 
+@both_databases
 def test_results_show_as_tables(three: dict[str, str]) -> None:
     found = search_runs("metrics.rmse > 0", order_by=["name"])
     assert found.to_pandas()["metrics.rmse"].tolist() == [0.9, 0.7]

@@ -43,7 +43,10 @@ from prefect_ml.errors import (
 )
 from prefect_ml.store import Store
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = [
+    pytest.mark.usefixtures("home"),
+    pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True),
+]
 
 
 def test_a_run_holds_what_was_logged() -> None:
