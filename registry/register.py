@@ -28,14 +28,9 @@ def register_model(
     tags: dict[str, str] | None = None,
     store: Store | None = None,
 ) -> ModelVersion:
-    """Make a new version of a model from what a run has logged.
+    """Write a new version of a model, its event and its outbox row, in one transaction.
 
-    Args:
-        name: Name of the model; it is made when it is new.
-        uri: `runs:/<run_id>/<path>` or `models:/<name>/<version>`.
-        description: What is special about this version.
-        tags: Tags of the version.
-        store: Another store than the one that the settings name.
+    `prefect_ml.register_model` documents the arguments; it also tells Prefect.
 
     Raises:
         RegistryError: The name cannot be one, or the model's files are not there.

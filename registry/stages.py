@@ -37,15 +37,7 @@ def promote(
     """Give a stage to a version: the event, the new holder and the outbox row are one transaction.
 
     The version that held an exclusive stage is archived. Promoting the holder changes nothing and gives the event
-    that made it the holder.
-
-    Args:
-        name: Name of the model.
-        version: The version to promote.
-        to: None, Staging, Production or Archived.
-        reason: Why, in the words of whoever decides.
-        expect: The version believed to hold the stage (None: nobody); left out, the last promotion wins.
-        store: Another store than the one that the settings name.
+    that made it the holder. `prefect_ml.promote` documents the arguments; it also tells Prefect.
 
     Raises:
         ModelNotFound, VersionNotFound, UnknownStage: There is no such thing.
