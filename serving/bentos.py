@@ -17,18 +17,20 @@ import sqlalchemy as sa
 
 from ..environments import Declaration, Environment, realise
 from ..environments.uv import child_environ, uv_program
-from ..errors import BentoFailed, EnvironmentFailed
+from ..errors import BentoFailed, EnvironmentFailed, IntegrityError
 from ..registry import ModelVersion, get_model_version
 from ..store import Store, current_store, now_ms, schema
 from ..store.artifacts import exists, fetch, join, put_folder
 from ..store.upsert import upsert
 from .loading import fetch_model
+from .runtime.manifest import ManifestError, verify
 from .runtime.model import read_descriptor
 
-__all__ = ["Bento", "bento_environment", "build_bento"]
+__all__ = ["PACKAGE", "Bento", "bento_environment", "build_bento", "fetch_bento"]
 
 PACKAGE = "prefect_ml_scoring"  # the runtime's name inside a Bento
 _RUNTIME = Path(__file__).parent / "runtime"
+_NOT_SERVED = ("probe.py",)
 _BENTOML = "bentoml>=1.4.39,<1.5"
 _SECONDS = 600
 
@@ -67,14 +69,38 @@ def build_bento(name: str, version: int, *, store: Store | None = None) -> Bento
     return bento
 
 
-def fetch_bento(bento: Bento, to: Path) -> Path:
-    """Copy a Bento's exported folder to `to`, whole or not at all."""
-    if not to.exists():
-        arriving = to.with_name(f".{to.name}.arriving")
-        shutil.rmtree(arriving, ignore_errors=True)
-        fetch(bento.uri, arriving)
-        arriving.rename(to)
+def fetch_bento(bento: Bento, to: Path, *, store: Store | None = None) -> Path:
+    """Copy a Bento's exported folder to `to`, and see that it holds the registered model and our code, nothing else.
+
+    Raises:
+        IntegrityError: It does not.
+    """
+    registered = get_model_version(bento.name, bento.version, store=store)
+    fetch(bento.uri, to)
+    try:
+        if verify(to / "src" / "model") != registered.digest:
+            raise ManifestError("its model is not the registered one")
+        _check_code(to / "src")
+    except ManifestError as error:
+        shutil.rmtree(to, ignore_errors=True)
+        raise IntegrityError(
+            f"The Bento of {bento.name} version {bento.version} cannot be trusted: {error};"
+            f" remove {bento.uri} and deploy again."
+        ) from error
     return to
+
+
+def _check_code(src: Path) -> None:
+    for folder in list(src.glob(f"{PACKAGE}/**/__pycache__")):
+        shutil.rmtree(folder)
+    ours = {f"{PACKAGE}/{path.name}": path for path in _RUNTIME.glob("*.py") if path.name not in _NOT_SERVED}
+    known = {*ours, "serving.json", "bentofile.yaml"}
+    for path in src.rglob("*"):
+        name = path.relative_to(src).as_posix()
+        if path.is_dir() or name.startswith("model/"):
+            continue
+        if name not in known or (name in ours and path.read_bytes() != ours[name].read_bytes()):
+            raise ManifestError(f"its file {name!r} is not one of ours")
 
 
 def bento_environment(model: Path, *, origin: str, store: Store) -> Environment:
@@ -121,7 +147,7 @@ def _build(bento: Bento, source: ModelVersion, store: Store) -> None:
         root = Path(temporary)
         context = root / "context"
         model = fetch_model(f"models:/{bento.name}/{bento.version}", context / "model", store=store)
-        shutil.copytree(_RUNTIME, context / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", "probe.py"))
+        shutil.copytree(_RUNTIME, context / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", *_NOT_SERVED))
         (context / "serving.json").write_text(json.dumps(_identity(bento, source), indent=2))
         environment = bento_environment(model, origin=f"Model {bento.name} version {bento.version}", store=store)
         _pack(bento, source, environment, root)
@@ -145,6 +171,7 @@ def _pack(bento: Bento, source: ModelVersion, environment: Environment, root: Pa
         "context": str(root / "context"),
         "name": _tag(bento.name),
         "version": f"v{bento.version}-{bento.digest[:12]}",
+        "description": f"Version {bento.version} of the model {bento.name}, packaged by prefect-ml.",
         "labels": {
             "prefect-ml.model": bento.name,
             "prefect-ml.version": str(bento.version),

@@ -67,8 +67,9 @@ class Keeper:
                 await self._resume(wish)
             trouble = await self._roll_out(wish, Order(wish.name, wish.stage, wish.version))
             await self._watch(wish, trouble)
-        except Exception:  # noqa: BLE001 - the edge of a background task: one endpoint's fault must not end the others'
+        except Exception as error:  # noqa: BLE001 - the edge of a background task: the other endpoints go on
             _log.exception("Endpoint %s %s is no longer looked after", wish.name, wish.stage)
+            await self._write_state(wish, f"The agent stumbled ({type(error).__name__}: {error}); see its log.")
 
     async def _resume(self, wish: Wish) -> None:
         """Let the version that answered under the last agent answer again, until the wished one does."""

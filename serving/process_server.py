@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,16 +20,15 @@ from urllib.parse import quote
 from ..environments.uv import child_environ
 from ..errors import ServingError
 from ..processes import Owner, is_alive, owner_of
-from ..registry import get_model_version
 from ..store import Store
 from .bentos import PACKAGE, bento_environment, build_bento, fetch_bento
 from .examples import example_request
-from .runtime.manifest import ManifestError, verify
 from .targets import Order
 
 __all__ = ["ProcessServer"]
 
 _GRACE = 10.0
+_SERVERS = "servers"  # a folder of its own for every server, even of the same version
 # Servers get no credentials: of our own environment they see only what programs need to run.
 _PASSED_ON = (
     "CUDA_", "DYLD_", "HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "MKL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PATH",
@@ -58,41 +58,40 @@ class ProcessServer:
 
     def reap(self) -> int:
         """End what an earlier agent left behind; see `Target`."""
-        return self._children.reap()
+        ended = self._children.reap()
+        for left in self._root.glob(f"*/{_SERVERS}"):
+            shutil.rmtree(left, ignore_errors=True)
+        return ended
 
     def _start(self, order: Order, given_up: threading.Event) -> _Child:
         folder = self._root / quote(f"{order.name}-{order.stage}", safe="")
+        (folder / _SERVERS).mkdir(parents=True, exist_ok=True, mode=0o700)
+        own = Path(tempfile.mkdtemp(prefix=f"v{order.version}-", dir=folder / _SERVERS))
+        try:
+            return self._start_in(own, order, folder / f"v{order.version}.log", given_up)
+        except BaseException:
+            shutil.rmtree(own, ignore_errors=True)
+            raise
+
+    def _start_in(self, own: Path, order: Order, log: Path, given_up: threading.Event) -> _Child:
         bento = build_bento(order.name, order.version, store=self._store)
-        (folder / "bentos").mkdir(parents=True, exist_ok=True, mode=0o700)
-        exported = fetch_bento(bento, folder / "bentos" / f"{bento.version}-{bento.digest[:16]}")
+        exported = fetch_bento(bento, own / "bento", store=self._store)
         model = exported / "src" / "model"
-        self._check(model, order)
-        environment = bento_environment(model, origin=f"Model {order}", store=self._store)
-        log = folder / f"v{order.version}.log"
-        work = folder / "work" / f"{order.version}"
-        shutil.rmtree(work, ignore_errors=True)
+        environment = bento_environment(model, origin=f"Model {order.name} version {order.version}", store=self._store)
         for part in ("home", "metrics", "cwd"):
-            (work / part).mkdir(parents=True)
+            (own / part).mkdir()
         if given_up.is_set():
             raise ServingError(f"{order} is not wanted any more.")
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-            process = _spawn(environment.python, exported, listening, work, log)
+            process = _spawn(environment.python, listening, own, log)
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        return _Child(order, url, model, _Running(process, log, self._children))
-
-    def _check(self, model: Path, order: Order) -> None:
-        registered = get_model_version(order.name, order.version, store=self._store).digest
-        try:
-            found = verify(model)
-        except ManifestError as error:
-            raise ServingError(f"The Bento of {order} cannot be trusted: {error}; build it again.") from error
-        if found != registered:
-            raise ServingError(f"The Bento of {order} holds another model than the registered one; build it again.")
+        return _Child(order, url, example_request(model), _Running(process, own, log, self._children))
 
 
 @dataclass(frozen=True)
 class _Running:
     process: subprocess.Popen[bytes]
+    folder: Path
     log: Path
     children: _Children
 
@@ -100,11 +99,12 @@ class _Running:
 class _Child:
     """One server process; see `Server`."""
 
-    def __init__(self, order: Order, url: str, model: Path, running: _Running) -> None:
+    def __init__(self, order: Order, url: str, example: bytes | None, running: _Running) -> None:
         self.order = order
         self.url = url
-        self.example = example_request(model)
+        self.example = example
         self._process = running.process
+        self._folder = running.folder
         self._log = running.log
         self._all = running.children
         self._all.add(running.process.pid)
@@ -113,14 +113,18 @@ class _Child:
         """Wait until the process ends by itself."""
         while self._process.poll() is None:
             await asyncio.sleep(0.1)
-        self._all.remove(self._process.pid)
+        self._tidy()
         return f"it ended with code {self._process.returncode} ({_last_line(self._log)}; see {self._log})"
 
     def kill(self) -> None:
         """End the process at once."""
         _signal_group(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._tidy()
+
+    def _tidy(self) -> None:
         self._all.remove(self._process.pid)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def stop(self) -> None:
         """End the process and whatever it started."""
@@ -173,14 +177,14 @@ def _end_unwanted(starting: asyncio.Future[_Child]) -> None:
         starting.result().kill()
 
 
-def _spawn(python: Path, exported: Path, listening: socket.socket, work: Path, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(python: Path, listening: socket.socket, own: Path, log: Path) -> subprocess.Popen[bytes]:
     descriptor = listening.fileno()
-    command = [str(python), "-P", "-m", f"{PACKAGE}.serve", str(exported), str(descriptor)]
+    command = [str(python), "-P", "-m", f"{PACKAGE}.serve", str(own / "bento"), str(descriptor)]
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         return subprocess.Popen(
             command,
-            cwd=work / "cwd",
-            env=_environ(exported, work),
+            cwd=own / "cwd",
+            env=_environ(own),
             pass_fds=(descriptor,),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -189,15 +193,15 @@ def _spawn(python: Path, exported: Path, listening: socket.socket, work: Path, l
         )
 
 
-def _environ(exported: Path, work: Path) -> dict[str, str]:
+def _environ(own: Path) -> dict[str, str]:
     passed = {key: value for key, value in child_environ().items() if key.startswith(_PASSED_ON)}
     return {
         **passed,
-        "PYTHONPATH": str(exported / "src"),
+        "PYTHONPATH": str(own / "bento" / "src"),
         "PYTHONUNBUFFERED": "1",
         # A home and metrics of its own: BentoML's servers wipe one another's when they share.
-        "BENTOML_HOME": str(work / "home"),
-        "PROMETHEUS_MULTIPROC_DIR": str(work / "metrics"),
+        "BENTOML_HOME": str(own / "home"),
+        "PROMETHEUS_MULTIPROC_DIR": str(own / "metrics"),
         "BENTOML_DO_NOT_TRACK": "True",
     }
 

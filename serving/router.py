@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import zlib
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,7 @@ from .targets import Server
 
 __all__ = ["Route", "Router"]
 
+_log = logging.getLogger("prefect_ml.agent")
 _HOST = "127.0.0.1"
 _PORTS = range(8100, 9000)
 _MOST_BYTES = 64 * 2**20
@@ -116,15 +118,15 @@ class Route:
             return self._say(413, f"A request may have {_MOST_BYTES} bytes at most; send fewer rows at a time.")
 
     async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
-        tried: _Backend | None = None
-        while (backend := self._backend) is not None and backend is not tried:
+        # Twice: the server may have been replaced, or have closed an idle connection, in this very moment.
+        for _ in range(2 if body is not None else 1):
+            if (backend := self._backend) is None:
+                break
             backend.in_flight += 1
             try:
                 return await self._pass_on(request, body, backend)
-            except aiohttp.ClientError:
-                if body is None:
-                    break
-                tried = backend
+            except aiohttp.ClientError as error:
+                _log.warning("A request to %s failed: %s", backend.server.order, error)
             finally:
                 backend.in_flight -= 1
         if self._backend is None:
@@ -140,12 +142,7 @@ class Route:
             kept = _answer_headers(answer.headers)
             if answer.content_length is not None and answer.content_length <= _SMALL and request.method != "HEAD":
                 return web.Response(status=answer.status, headers=kept, body=await answer.read())
-            response = web.StreamResponse(status=answer.status, headers=kept)
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
-            return response
+            return await _stream(request, answer, web.StreamResponse(status=answer.status, headers=kept))
 
     def _say(self, status: int, sentence: str) -> web.Response:
         version = str(self._backend.server.order.version) if self._backend else "none"
@@ -155,6 +152,20 @@ class Route:
 
 class _TooLarge(Exception):
     pass
+
+
+async def _stream(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, response: web.StreamResponse
+) -> web.StreamResponse:
+    await response.prepare(request)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+    except aiohttp.ClientError as error:
+        # The answer has begun, so that all that can be said now is that it is not whole.
+        raise ConnectionResetError("the server went away within its answer") from error
+    await response.write_eof()
+    return response
 
 
 def _session() -> aiohttp.ClientSession:

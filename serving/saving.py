@@ -58,24 +58,19 @@ def save_model(
         flavor: How to save it; found by the model's type by default.
         signature: Its signature; inferred from the example and what the model answers to it by default.
         example: A few rows of input: array, list or DataFrame.
-        requirements: Lines for pip; by default the exact versions of what the model imports, found by loading it
-            in a clean process.
+        requirements: Lines for pip; what the model imports, seen in a clean process, by default.
         code: Python files and folders that the model imports and no package holds.
         run_id: The run that made it.
 
     Raises:
-        UnknownFlavor: Nothing knows how to save this object.
-        ModelError: It cannot be saved, does not score its example, or cannot be loaded again.
+        UnknownFlavor, ModelError: It cannot be saved, does not score its example, or cannot be loaded again.
         ArtifactError: The folder cannot be made.
     """
     path = Path(path).absolute()
-    if path.exists():
-        raise ArtifactError(f"{path} exists already; choose a path where nothing is.")
     chosen = flavor_for(model, flavor)
     with _arriving(path) as folder:
         flavors = chosen.save(model, folder)
-        if code:
-            _copy_code(code, folder, flavors)
+        _copy_code(code or (), folder, flavors)
         if example is not None:
             write_example(example, folder)
             signature = signature or infer_signature(example, _predict(model, example))
@@ -93,6 +88,8 @@ class _arriving:  # noqa: N801 - a context manager that reads as a word
         self._path = path
 
     def __enter__(self) -> Path:
+        if self._path.exists():
+            raise ArtifactError(f"{self._path} exists already; choose a path where nothing is.")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}.", dir=self._path.parent))
@@ -127,7 +124,7 @@ def _copy_code(code: Sequence[str | Path], folder: Path, flavors: dict[str, dict
         else:
             raise ArtifactError(f"{source} in code= is no file and no folder; give paths that exist.")
     for config in flavors.values():
-        config["code"] = "code"
+        config["code"] = "code" if code else None
 
 
 def _describe(

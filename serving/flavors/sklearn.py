@@ -27,7 +27,6 @@ def save(model: Any, folder: Path) -> dict[str, dict[str, Any]]:
     return {
         "python_function": {**python_function("mlflow.sklearn"), "model_path": _FILE, "predict_fn": "predict"},
         NAME: {
-            "code": None,
             "pickled_model": _FILE,
             "serialization_format": "cloudpickle",
             "sklearn_version": version,

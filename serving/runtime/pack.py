@@ -1,6 +1,7 @@
 """Builds a Bento from a prepared folder and exports it: run inside the model's own environment, by `-m`.
 
-The one argument is JSON with `context` (the folder), `name`, `version`, `labels` and `out` (where the export goes).
+The one argument is JSON: `context` is the folder, `out` where the export goes; `name`, `version`, `description` and
+`labels` are the Bento's own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def main(order: dict[str, Any]) -> None:
         name=order["name"],
         version=order["version"],
         labels=order["labels"],
+        description=order["description"],
         build_ctx=order["context"],
         include=["prefect_ml_scoring/**", "model/**", "serving.json"],
         # Everything that is installed is pinned, so nothing is resolved: the Bento says what was tested.
