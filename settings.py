@@ -8,6 +8,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def load_settings(
         raise SettingsError(f"Unknown setting {sorted(unknown)[0]!r}; the settings are {', '.join(_KEYS)}.")
     found = {**_from_pyproject(cwd or Path.cwd()), **_from_environ(environ), **given}
     if "store_url" not in found or "artifact_root" not in found:
-        found = {**(block or (lambda: _default_block(environ)))(), **found}
+        found = {**(block or _default_block)(), **found}
     return _build(found)
 
 
@@ -141,10 +142,10 @@ def _read_table(file: Path) -> dict[str, str]:
     return {key: str(value) for key, value in table.items()}
 
 
-def _default_block(environ: Mapping[str, str]) -> Mapping[str, str]:
-    if "prefect" not in sys.modules or not environ.get("PREFECT_API_URL"):
-        return {}
-    return _once.get(environ["PREFECT_API_URL"])
+def _default_block() -> Mapping[str, str]:
+    prefect = sys.modules.get("prefect.settings")
+    url = prefect.get_current_settings().api.url if prefect else None
+    return _once.get(str(url)) if url else {}
 
 
 class _BlockOnce:
@@ -157,16 +158,23 @@ class _BlockOnce:
     def get(self, api_url: str) -> dict[str, str]:
         with self._lock:
             if api_url not in self._found:
-                self._found[api_url] = self._ask()
+                self._found[api_url] = _ask_for_block(api_url)
             return self._found[api_url]
 
-    def _ask(self) -> dict[str, str]:
-        answer: dict[str, str] = {}
+
+def _ask_for_block(api_url: str) -> dict[str, str]:
+    from httpx import HTTPError
+    from prefect.exceptions import PrefectException
+
+    try:
         # A thread of its own has no event loop, so the synchronous client is used whoever asks.
-        thread = threading.Thread(target=lambda: answer.update(_load_block()))
-        thread.start()
-        thread.join()
-        return answer
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(_load_block).result()
+    except (HTTPError, PrefectException) as error:
+        raise SettingsError(
+            f"Prefect at {api_url} cannot be asked for the block tracking-store/default ({error});"
+            " start that server, or say where the store is with PREFECT_ML_STORE_URL and PREFECT_ML_ARTIFACT_ROOT."
+        ) from error
 
 
 def _load_block() -> dict[str, str]:

@@ -179,3 +179,28 @@ def test_each_run_leaves_a_report_with_prefect(seen: dict[str, Any]) -> None:
 def test_no_journal_is_left(seen: dict[str, Any]) -> None:
     home = Path(seen["environment"]["PREFECT_ML_HOME"])
     assert list((home / "journal").glob("*.journal")) == []
+
+
+def test_the_default_block_names_the_store_where_nothing_else_does(laptop: Any, tmp_path: Path) -> None:
+    code = (
+        "import prefect, prefect_ml\nwith prefect_ml.start_run(name='through the block') as run: print(run.store.url)"
+    )
+    environment = {
+        **laptop.environ,
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_ML_HOME": str(tmp_path / "home"),
+    }
+
+    def run(api: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environment, "PREFECT_API_URL": api},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run(laptop.api_url).stdout.strip() == f"sqlite:///{laptop.home / 'store.db'}"
+    away = run("http://127.0.0.1:9/api")
+    assert "SettingsError" in away.stderr
+    assert "PREFECT_ML_STORE_URL" in away.stderr
