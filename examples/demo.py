@@ -22,6 +22,8 @@ from prefect_ml.settings import load_settings
 PROJECT = Path(__file__).parent / "digits"
 BIN = Path(sys.executable).parent
 BEGAN = time.monotonic()
+# The demo has a Prefect server of its own: whatever Prefect its user works with is left alone.
+NOT_OURS = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_HOME")
 
 
 class DemoFailed(Exception):
@@ -162,6 +164,8 @@ def summary(run_id: str, version: int, prediction: Prediction, ui: str, url: str
 
 
 def main() -> int:
+    for name in NOT_OURS:
+        os.environ.pop(name, None)
     try:
         api, ui, environment = start_services()
         deploy_project(environment)
