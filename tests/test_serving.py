@@ -83,6 +83,14 @@ def iris(agent: list[subprocess.Popen[str]]) -> prefect_ml.serving.Endpoint:
     return prefect_ml.deploy_endpoint("iris", 1)
 
 
+@pytest.fixture(scope="module")
+def second(iris: prefect_ml.serving.Endpoint) -> int:
+    """Another version of `iris`, which answers 2 to everything; packaged, not served."""
+    version = register("iris", DummyClassifier(strategy="constant", constant=2).fit(ROWS, KINDS))
+    prefect_ml.build_bento("iris", version)
+    return version
+
+
 def register(name: str, model: Any, **options: Any) -> int:
     with prefect_ml.start_run(experiment="serving"):
         logged = prefect_ml.log_model(model, **{"example": ROWS[:3], **options}, register_as=name)
@@ -260,9 +268,7 @@ def test_a_bento_that_cannot_be_built_leaves_nothing(house: Path):
     assert not (house / "artifacts" / "bentos" / "lost").exists()
 
 
-def test_a_second_version_replaces_the_first_without_a_failed_request(iris: prefect_ml.serving.Endpoint):
-    version = register("iris", DummyClassifier(strategy="constant", constant=2).fit(ROWS, KINDS))
-    prefect_ml.build_bento("iris", version)
+def test_a_second_version_replaces_the_first_without_a_failed_request(iris: prefect_ml.serving.Endpoint, second: int):
     seen: list[tuple[int, str]] = []
     done = threading.Event()
 
@@ -279,14 +285,14 @@ def test_a_second_version_replaces_the_first_without_a_failed_request(iris: pref
     for thread in threads:
         thread.start()
     try:
-        endpoint = prefect_ml.deploy_endpoint("iris", version)
-        until(lambda: len(seen) > 0 and seen[-1][1] == str(version))
+        endpoint = prefect_ml.deploy_endpoint("iris", second)
+        until(lambda: len(seen) > 0 and seen[-1][1] == str(second))
     finally:
         done.set()
         for thread in threads:
             thread.join()
     assert {status for status, _ in seen} == {200}
-    assert {found for _, found in seen} == {"1", str(version)}
+    assert {found for _, found in seen} == {"1", str(second)}
     assert endpoint.url == iris.url
     assert json.loads(ask(iris.url, "/invocations", BODY)[2]) == {"predictions": [2, 2]}
     prefect_ml.deploy_endpoint("iris", 1)
@@ -314,14 +320,14 @@ def test_a_version_that_fails_its_check_leaves_the_old_one_serving(iris: prefect
     assert prefect_ml.deploy_endpoint("iris", 1).message == ""
 
 
-def test_desired_state_moves_forward_only(iris: prefect_ml.serving.Endpoint):
+def test_desired_state_moves_forward_only(iris: prefect_ml.serving.Endpoint, second: int):
     earlier = new_id()
     time.sleep(0.01)
     prefect_ml.deploy_endpoint("iris", 1)
-    set_desired("iris", "Production", 2, event_id=earlier)
+    set_desired("iris", "Production", second, event_id=earlier)
     assert prefect_ml.get_endpoint("iris").desired_version == 1
     with pytest.raises(RolloutFailed, match="no longer"):
-        await_rollout("iris", "Production", 2, timeout=5)
+        await_rollout("iris", "Production", second, timeout=5)
     with pytest.raises(VersionNotFound):
         set_desired("iris", "Production", 99, event_id=new_id())
     with pytest.raises(EndpointNotFound):
@@ -385,36 +391,35 @@ def test_an_agent_that_is_asked_to_end_leaves_nothing_running(
     assert load_settings().endpoints == house / "endpoints"
 
 
-def test_only_the_last_of_many_wishes_is_fulfilled(iris: prefect_ml.serving.Endpoint, house: Path):
-    prefect_ml.build_bento("iris", 2)
-    for version in (2, 1, 2, 1, 2):
+def test_only_the_last_of_many_wishes_is_fulfilled(iris: prefect_ml.serving.Endpoint, second: int, house: Path):
+    for version in (second, 1, second, 1, second):
         set_desired("iris", "Production", version, event_id=new_id())
         time.sleep(0.6)
-    assert await_rollout("iris", "Production", 2, timeout=60).version == 2
+    assert await_rollout("iris", "Production", second, timeout=60).version == second
     only_child(house)
-    assert ask(iris.url, "/version")[1]["X-Model-Version"] == "2"
+    assert ask(iris.url, "/version")[1]["X-Model-Version"] == str(second)
 
 
-def test_a_rollback_serves_the_version_promoted_before(iris: prefect_ml.serving.Endpoint):
+def test_a_rollback_serves_the_version_promoted_before(iris: prefect_ml.serving.Endpoint, second: int):
     with pytest.raises(ServingError, match="no other version"):
         prefect_ml.rollback_endpoint("iris")
-    for version in (1, 2):
+    for version in (1, second):
         event = prefect_ml.promote("iris", version, to="Production")
         set_desired("iris", "Production", version, event_id=event.id)
-    assert await_rollout("iris", "Production", 2, timeout=60).version == 2
+    assert await_rollout("iris", "Production", second, timeout=60).version == second
     assert prefect_ml.rollback_endpoint("iris").version == 1
     assert ask(iris.url, "/version")[1]["X-Model-Version"] == "1"
 
 
-def test_a_bento_that_was_tampered_with_is_not_served(iris: prefect_ml.serving.Endpoint):
+def test_a_bento_that_was_tampered_with_is_not_served(iris: prefect_ml.serving.Endpoint, second: int):
     prefect_ml.deploy_endpoint("iris", 1)
-    bento = prefect_ml.build_bento("iris", 2)
+    bento = prefect_ml.build_bento("iris", second)
     changed = Path(bento.uri) / "src" / "prefect_ml_scoring" / "service.py"
     original = changed.read_text()
     changed.write_text(original + "\nimport os\n")
     try:
         with pytest.raises(RolloutFailed, match=r"service\.py"):
-            prefect_ml.deploy_endpoint("iris", 2)
+            prefect_ml.deploy_endpoint("iris", second)
     finally:
         changed.write_text(original)
     assert ask(iris.url, "/version")[1]["X-Model-Version"] == "1"
