@@ -51,7 +51,7 @@ def relay_pending(api_url: str, *, auth: str | None = None, store: Store | None 
     return sent
 
 
-def _waiting(store: Store) -> Sequence[sa.Row[Any, Any]]:
+def _waiting(store: Store) -> Sequence[sa.Row[Any]]:
     query = sa.select(_t.seq, _t.body).where(_t.relayed_at.is_(None)).order_by(_t.seq).limit(_PAGE)
     with store.read() as connection:
         return connection.execute(query).all()

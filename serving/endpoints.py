@@ -222,7 +222,7 @@ def _version_before(name: str, stage: str, version: int | None, store: Store) ->
     return next((found for found in reversed(promoted) if found != version), None)
 
 
-def _endpoint(row: sa.Row[*tuple[Any, ...]]) -> Endpoint:
+def _endpoint(row: sa.Row[Any]) -> Endpoint:
     *fields, updated_at = row
     return Endpoint(*fields, updated_at=from_ms(updated_at))
 
