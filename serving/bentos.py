@@ -26,12 +26,12 @@ from .loading import fetch_model
 from .runtime.manifest import ManifestError, verify
 from .runtime.model import read_descriptor
 
-__all__ = ["PACKAGE", "Bento", "bento_environment", "build_bento", "fetch_bento"]
+__all__ = ["BENTOML", "PACKAGE", "Bento", "bento_environment", "build_bento", "fetch_bento"]
 
 PACKAGE = "prefect_ml_scoring"  # the runtime's name inside a Bento
 _RUNTIME = Path(__file__).parent / "runtime"
 _NOT_SERVED = ("probe.py",)
-_BENTOML = "bentoml>=1.4.39,<1.5"
+BENTOML = "bentoml>=1.4.39,<1.5"
 _SECONDS = 600
 
 
@@ -113,7 +113,7 @@ def bento_environment(model: Path, *, origin: str, store: Store) -> Environment:
     signature = read_descriptor(model).signature
     if signature is not None and signature.columns and not any(re.match(r"pandas\b", line) for line in lines):
         lines.append("pandas")
-    declaration = Declaration("\n".join([*lines, _BENTOML, ""]), _python_of(model), False, False, origin)
+    declaration = Declaration("\n".join([*lines, BENTOML, ""]), _python_of(model), False, False, origin)
     try:
         return realise(declaration, root=store.settings.environments)
     except EnvironmentFailed as error:
@@ -121,7 +121,7 @@ def bento_environment(model: Path, *, origin: str, store: Store) -> Environment:
 
 
 def _recipe(source: ModelVersion) -> str:
-    parts = [source.digest, source.run_id, _BENTOML]
+    parts = [source.digest, source.run_id, BENTOML]
     parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(_RUNTIME.glob("*.py"))]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
