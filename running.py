@@ -1,13 +1,18 @@
-"""Where Prefect says we are: the task run and flow run around the caller. Never imports Prefect itself."""
+"""What runs around us: the Prefect run that we are in, and the Prefect API. Never imports Prefect itself."""
 
 from __future__ import annotations
 
 import getpass
+import json
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PrefectRun", "flow_run", "flow_run_id", "system_user", "task_run"]
+from .processes import Owner, is_alive
+from .settings import Settings
+
+__all__ = ["PrefectRun", "api_url", "flow_run", "flow_run_id", "relay_url", "system_user", "task_run"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,43 @@ def flow_run_id() -> str | None:
     return found.flow_run_id if found else None
 
 
+def api_url(settings: Settings) -> str | None:
+    """Give the address of the Prefect API: the configured one, else that of the server that `up` started.
+
+    Args:
+        settings: Says where `up` keeps its records.
+
+    Returns:
+        The address, or None where none is configured and no server of ours runs.
+    """
+    return os.environ.get("PREFECT_API_URL") or _server(settings).get("api_url")
+
+
+def relay_url(settings: Settings) -> str | None:
+    """Give the address to relay events to: that of `api_url`, once `up` has made the automations there.
+
+    Prefect acts on an event when it comes, and never on one that came before the automation.
+    """
+    server = _server(settings)
+    return os.environ.get("PREFECT_API_URL") or (server.get("api_url") if server.get("prepared") else None)
+
+
 def system_user() -> str:
     """Give the name of the system's user, or 'unknown' where it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under an id without a name
         return "unknown"
+
+
+def _server(settings: Settings) -> dict[str, Any]:
+    try:
+        server: dict[str, Any] = json.loads((settings.services / "prefect.json").read_text())
+        ours = server["pid"] is not None
+        alive = not ours or is_alive(Owner(server["pid"], server["started"], server["boot"]))
+    except (OSError, ValueError, KeyError):
+        return {}
+    return server if alive else {}
 
 
 def _context(name: str) -> Any:

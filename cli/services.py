@@ -52,7 +52,7 @@ def status(as_json: bool) -> None:
 @click.command()
 def agent() -> None:
     """Own this host's endpoints until interrupted; `up` starts it in the background."""
-    from ..flows.services import relay_url
+    from ..running import relay_url
     from ..serving import run_agent
     from ..settings import load_settings
 

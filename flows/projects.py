@@ -15,8 +15,8 @@ from typing import Any
 from ..environments import Environment, declaration_of, realise
 from ..environments.uv import child_environ
 from ..errors import ProjectError, ProjectRunFailed
+from ..running import api_url
 from ..settings import Settings, load_settings
-from ..tasks.promotion import prefect_api_url
 from .entry_points import EntryPoint, find_entry_point
 
 __all__ = ["ProjectRun", "run_project"]
@@ -107,7 +107,7 @@ def _environ(settings: Settings, realised: Environment, experiment: str | None) 
     environ["PATH"] = os.pathsep.join([str(realised.python.parent), environ.get("PATH", os.defpath)])
     environ["PYTHONUNBUFFERED"] = "1"
     environ["PREFECT_ML_HOME"] = str(settings.home)
-    if url := prefect_api_url(settings):
+    if url := api_url(settings):
         environ["PREFECT_API_URL"] = url
     if experiment is not None:
         environ["PREFECT_ML_EXPERIMENT"] = experiment

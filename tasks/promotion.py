@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -10,10 +9,10 @@ from collections.abc import Mapping
 from .. import registry
 from ..errors import ServiceError
 from ..registry import ModelEvent, ModelVersion
-from ..settings import Settings
+from ..running import relay_url
 from ..store import Store, current_store
 
-__all__ = ["prefect_api_url", "promote", "register_model"]
+__all__ = ["promote", "register_model"]
 
 _log = logging.getLogger("prefect_ml")
 
@@ -76,18 +75,8 @@ def promote(
     return event
 
 
-def prefect_api_url(settings: Settings) -> str | None:
-    """Give the address of the Prefect API: the environment's, else that of the server that `up` started."""
-    if url := os.environ.get("PREFECT_API_URL"):
-        return url
-    try:
-        return str(json.loads((settings.services / "prefect.json").read_text())["api_url"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _tell_prefect(store: Store) -> None:
-    url = prefect_api_url(store.settings)
+    url = relay_url(store.settings)
     if url is None:
         return
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .environment import api_url, prefect_environment, relay_url
+from .environment import prefect_environment
 from .laptop import down, up
 from .overview import Running, Status, status, status_as_json
 
-__all__ = ["Running", "Status", "api_url", "down", "prefect_environment", "relay_url", "status", "status_as_json", "up"]
+__all__ = ["Running", "Status", "down", "prefect_environment", "status", "status_as_json", "up"]

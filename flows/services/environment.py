@@ -6,42 +6,16 @@ import os
 import sys
 from pathlib import Path
 
+from ...running import api_url
 from ...settings import Settings
-from .records import running
 
-__all__ = ["api_url", "prefect_environment", "relay_url"]
+__all__ = ["prefect_environment"]
 
 _DROPPED = (
     "PYTHONDONTWRITEBYTECODE",  # every start would compile Prefect anew, which takes seconds
     "PREFECT_PROFILE",  # names a profile in the user's own Prefect home, not in ours
     "PREFECT_ML_RUN_ID",  # belongs to the caller's run, and services outlive it
 )
-
-
-def api_url(settings: Settings) -> str | None:
-    """Give the address of the Prefect API: the configured one, else that of the server that `up` started.
-
-    Args:
-        settings: Says where `up` keeps its records.
-
-    Returns:
-        The address, or None where none is configured and no server of ours runs.
-    """
-    if configured := os.environ.get("PREFECT_API_URL"):
-        return configured
-    record = running(settings, "prefect")
-    return record.api_url if record else None
-
-
-def relay_url(settings: Settings) -> str | None:
-    """Give the address to relay events to: that of `api_url`, once `up` has made the automations there.
-
-    Prefect acts on an event when it comes, and never on one that came before the automation.
-    """
-    if os.environ.get("PREFECT_API_URL"):
-        return api_url(settings)
-    record = running(settings, "prefect")
-    return record.api_url if record and record.prepared else None
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...running import api_url
 from ...settings import Settings, load_settings
-from .environment import api_url
 from .records import log_of, read, running
 from .server import is_healthy
 
