@@ -142,6 +142,9 @@ def _stop(settings: Settings, names: tuple[str, ...], *, grace: float) -> list[s
     # A service that is asked alone ends what it started in its own order, and writes down that it did.
     end([owner for owner in owners.values() if owner], grace=grace)
     end([member for members in families.values() for member in members], grace=5)
+    # What a service started in its last moment was not yet there when its family was counted.
+    while late := [member for name in names for member in family(settings, name, owners.get(name))]:
+        end(late, grace=5)
     for name in names:
         forget(settings, name)
     return [name for name, members in families.items() if members]
