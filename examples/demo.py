@@ -69,15 +69,25 @@ def deploy_project(environment: dict[str, str]) -> None:
 
 def run_project(api: str) -> str:
     with httpx.Client(base_url=api, timeout=30) as client:
-        deployment = answer(client.get("/deployments/name/digits/train"))
-        run_id = answer(client.post(f"/deployments/{deployment['id']}/create_flow_run", json={}))["id"]
+        deployment = prefect(client, "GET", "/deployments/name/digits/train")
+        run_id = prefect(client, "POST", f"/deployments/{deployment['id']}/create_flow_run", json={})["id"]
         say("run", f"flow run {run_id} of digits/train")
         wait("run", lambda: progress_of(client, run_id), seconds=300)
     return run_id
 
 
+def prefect(client: httpx.Client, method: str, path: str, **content: Any) -> Any:
+    """Ask Prefect, which answers 503 while its database is busy with somebody else."""
+    for pause in (0.2, 0.5, 1, 2):
+        reply = client.request(method, path, **content)
+        if reply.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(pause)
+    return answer(reply)
+
+
 def progress_of(client: httpx.Client, run_id: str) -> tuple[bool, str]:
-    state = answer(client.get(f"/flow_runs/{run_id}"))["state"]
+    state = prefect(client, "GET", f"/flow_runs/{run_id}")["state"]
     if state["type"] in ("FAILED", "CRASHED", "CANCELLED"):
         raise DemoFailed(f"The flow run ended {state['name']}: {state['message']}. See its logs in the Prefect UI.")
     trained = search_runs(f"flow_run_id = '{run_id}' and name = 'train'", order_by=["metrics.accuracy desc"])

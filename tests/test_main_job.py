@@ -53,13 +53,21 @@ def deploy(folder: Path, settings: Settings) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def prefect(method: str, url: str, **content: Any) -> Any:
+    """Ask Prefect, which answers 503 while its database is busy with somebody else."""
+    reply = eventually(
+        lambda: None if (r := httpx.request(method, url, timeout=30, **content)).status_code == 503 else r, seconds=20
+    )
+    return reply.raise_for_status().json()
+
+
 def run_deployment(api: str, name: str) -> dict[str, Any]:
     """Run a deployment to its end and give the flow run."""
-    deployment = httpx.get(f"{api}/deployments/name/{name}").raise_for_status().json()
-    created = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json={}).raise_for_status().json()
+    deployment = prefect("GET", f"{api}/deployments/name/{name}")
+    created = prefect("POST", f"{api}/deployments/{deployment['id']}/create_flow_run", json={})
 
     def ended() -> dict[str, Any] | None:
-        found = httpx.get(f"{api}/flow_runs/{created['id']}").json()
+        found = prefect("GET", f"{api}/flow_runs/{created['id']}")
         return found if found["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
     return eventually(ended, seconds=240)
