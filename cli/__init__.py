@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from ..errors import PrefectMLError
 
@@ -75,8 +76,11 @@ def main() -> None:
 def _run() -> int:
     try:
         answer: object = cli.main(prog_name="prefect-ml", standalone_mode=False)
-    except click.ClickException as error:
+    except NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"Error: {_with_help(error)}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
@@ -88,3 +92,9 @@ def _run() -> int:
         click.echo(f"Error: {error}", err=True)
         return error.exit_code
     return answer if isinstance(answer, int) else 0
+
+
+def _with_help(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f" See `{context.command_path} --help`." if context else ""
+    return " ".join(error.format_message().split()) + hint

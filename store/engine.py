@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
-from ..errors import StoreError
+from ..errors import SettingsError, StoreError
 from ..settings import Settings, load_settings
 
 __all__ = ["Store", "connect_store", "current_store", "now_ms", "open_store"]
@@ -128,15 +128,17 @@ def _engine(url: str) -> Engine:
         if parsed.get_backend_name() == "postgresql":
             return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise StoreError("The store URL is not a SQLAlchemy URL; use sqlite:///path or postgresql://...") from error
+        raise SettingsError("The store URL is not a SQLAlchemy URL; use sqlite:///path or postgresql://...") from error
     except ModuleNotFoundError as error:
         raise StoreError("PostgreSQL needs a driver: pip install 'prefect-ml[postgres]'.") from error
-    raise StoreError(f"The store cannot be kept in {parsed.get_backend_name()}; use sqlite:///path or postgresql://...")
+    raise SettingsError(
+        f"The store cannot be kept in {parsed.get_backend_name()}; use sqlite:///path or postgresql://..."
+    )
 
 
 def _sqlite(url: sa.URL) -> Engine:
     if not url.database or url.database == ":memory:":
-        raise StoreError("The store needs a file: use sqlite:///path/to/store.db.")
+        raise SettingsError("The store needs a file: use sqlite:///path/to/store.db.")
     try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
