@@ -35,8 +35,9 @@ class Change:
 
 def append_event(connection: Connection, change: Change) -> ModelEvent:
     """Write the event, and its outbox row, into the caller's transaction."""
+    latest = connection.execute(sa.select(sa.func.max(_t.id)).where(_t.name == change.name)).scalar()
     event = ModelEvent(
-        id=new_id(),
+        id=new_id(after=latest),
         kind=change.kind,
         name=change.name,
         version=change.version,

@@ -161,7 +161,9 @@ def test_racing_promotions_leave_one_holder(logged: str, store: Store, expect: s
     results = [racer.communicate()[0].strip() for racer in racers]
     assert sorted(results) == ["lost"] * (6 - winners) + ["won"] * winners
     assert len(search_model_versions("stage = 'Production'", name="wine")) == 1
-    promoted = [event for event in model_history("wine") if event.kind == "promoted"]
+    history = model_history("wine")
+    assert [event.id for event in history] == sorted(event.id for event in history), "ids sort as things happened"
+    promoted = [event for event in history if event.kind == "promoted"]
     assert len(promoted) == winners
     assert promoted[-1].version == get_model_version("wine", "Production").version
 
