@@ -16,6 +16,7 @@
     │   ├── UnknownFlavor (TypeError)      no flavor can save this object
     │   └── UntrustedModel                 loading would run code that the store does not vouch for
     ├── RegistryError
+    │   ├── BadReference (ValueError)      a name or URI that no model can have
     │   ├── ModelNotFound (LookupError)
     │   ├── VersionNotFound (LookupError)
     │   ├── UnknownStage (ValueError)
@@ -42,6 +43,7 @@ from typing import ClassVar
 __all__ = [
     "ApprovalPending",
     "ArtifactError",
+    "BadReference",
     "BentoFailed",
     "EndpointNotFound",
     "EnvironmentFailed",
@@ -183,6 +185,12 @@ class UntrustedModel(ModelError):
 
 class RegistryError(PrefectMLError):
     """Something about registered models, versions or stages."""
+
+
+class BadReference(RegistryError, ValueError):
+    """No model can have this name or URI."""
+
+    exit_code = 2
 
 
 class ModelNotFound(RegistryError, LookupError):

@@ -46,7 +46,9 @@ def list_runs(
         print_json([record(run) for run in found])
         return
     columns = ("Id", "Name", "Experiment", "Status", "Started", "Metrics")
-    show_table(columns, (_row(run) for run in found), empty="No runs match." if filter else "No runs yet.")
+    show_table(
+        columns, (_row(run) for run in found), empty="No runs match." if filter or experiments else "No runs yet."
+    )
 
 
 @runs.command("show")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,15 @@ def _checked(flow: Any, params: dict[str, Any]) -> dict[str, Any]:
         raise ProjectError(
             f"The flow {flow.name!r} needs the parameter {missing[0]!r}; give it with -P {missing[0]}=VALUE."
         )
+    logger = logging.getLogger("prefect.flows")
+    logger.disabled = True  # it would say the same in five lines
     try:
         return flow.validate_parameters({key: _parsed(value, known[key]) for key, value in params.items()})
     except ParameterTypeError as error:
         misfits = _sentence(error).rpartition("invalid parameters: - ")[2]
         raise ProjectError(f"A parameter of the flow {flow.name!r} does not fit: {misfits}.") from error
+    finally:
+        logger.disabled = False
 
 
 def _parsed(value: Any, schema: dict[str, Any]) -> Any:

@@ -6,7 +6,8 @@ from .events import model_history
 from .outbox import backlog, relay_pending
 from .records import ModelEvent, ModelVersion, RegisteredModel
 from .register import register_model
-from .stages import SERVED_STAGES, STAGES, UNSET, holder_of, promote, served_holders
+from .rules import SERVED_STAGES, STAGES, canonical_stage
+from .stages import UNSET, holder_of, promote, served_holders
 from .uris import ModelSource, resolve_model_uri
 from .versions import get_model, get_model_version, search_model_versions, search_models
 
@@ -19,6 +20,7 @@ __all__ = [
     "ModelVersion",
     "RegisteredModel",
     "backlog",
+    "canonical_stage",
     "get_model",
     "get_model_version",
     "holder_of",

@@ -7,7 +7,7 @@ import re
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import RegistryError
+from ..errors import BadReference, RegistryError
 from ..running import system_user
 from ..store import Store, current_store, now_ms, schema
 from ..store.artifacts import exists, join
@@ -33,7 +33,8 @@ def register_model(
     `prefect_ml.register_model` documents the arguments; it also tells Prefect.
 
     Raises:
-        RegistryError: The name cannot be one, or the model's files are not there.
+        BadReference: The name or the URI cannot be one.
+        RegistryError: The model's files are not there.
         RunNotFound, ArtifactError: The URI leads to nothing.
     """
     _check_name(name)
@@ -64,7 +65,7 @@ def register_model(
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[\w][\w .-]{0,199}", name):
-        raise RegistryError(f"{name!r} cannot name a model; use up to 200 letters, digits, blanks, '.', '_' and '-'.")
+        raise BadReference(f"{name!r} cannot name a model; use up to 200 letters, digits, blanks, '.', '_' and '-'.")
 
 
 def _next_version(connection: Connection, name: str) -> int:

@@ -7,17 +7,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import RegistryError, StageConflict, UnknownStage, VersionNotFound
+from ..errors import RegistryError, StageConflict, VersionNotFound
 from ..store import Store, current_store, schema
 from .events import Change, append_event, read_event
 from .records import ModelEvent
+from .rules import EXCLUSIVE_STAGES, SERVED_STAGES, canonical_stage
 from .versions import get_model
 
-__all__ = ["SERVED_STAGES", "STAGES", "UNSET", "holder_of", "promote", "served_holders"]
+__all__ = ["UNSET", "holder_of", "promote", "served_holders"]
 
-STAGES: Final = ("None", "Staging", "Production", "Archived")
-EXCLUSIVE_STAGES: Final = ("Staging", "Production")
-SERVED_STAGES: Final = ("Production",)
 _h = schema.stage_holders.c
 
 
@@ -40,12 +38,12 @@ def promote(
     that made it the holder. `prefect_ml.promote` documents the arguments; it also tells Prefect.
 
     Raises:
-        ModelNotFound, VersionNotFound, UnknownStage: There is no such thing.
+        ModelNotFound, VersionNotFound: There is no such thing.
         StageConflict: Another version than `expect` holds the stage.
         RegistryError: The version's files are not ready.
     """
     store = current_store(store)
-    stage = _canonical(to)
+    stage = canonical_stage(to)
     get_model(name, store=store)
     with store.write() as connection:
         _lock(connection, name)
@@ -63,7 +61,7 @@ def promote(
 def holder_of(name: str, stage: str, *, store: Store | None = None) -> tuple[int, str] | None:
     """Give the version that holds an exclusive stage and the id of the event that put it there, or None."""
     with current_store(store).read() as connection:
-        holder = _holder(connection, name, _canonical(stage))
+        holder = _holder(connection, name, canonical_stage(stage))
     return (holder.version, holder.event_id) if holder else None
 
 
@@ -138,10 +136,3 @@ def _stage_of(standing: Any) -> str:
 
 def _kind(stage: str) -> str:
     return {"None": "demoted", "Archived": "archived"}.get(stage, "promoted")
-
-
-def _canonical(stage: str) -> str:
-    for known in STAGES:
-        if stage.casefold() == known.casefold():
-            return known
-    raise UnknownStage(stage, STAGES)

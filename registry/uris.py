@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import RegistryError
+from ..errors import BadReference
 from ..store import Store, current_store, get_run
 from ..store.models import find_logged_model
 from .versions import get_model_version
@@ -32,7 +32,7 @@ def resolve_model_uri(uri: str, *, store: Store | None = None) -> ModelSource:
     """Give the folder that `runs:/<run_id>/<path>` or `models:/<name>/<version, stage or latest>` leads to.
 
     Raises:
-        RegistryError: The URI has another form.
+        BadReference: The URI has another form.
         RunNotFound, ArtifactError, ModelNotFound, VersionNotFound: It leads to nothing.
     """
     store = current_store(store)
@@ -44,4 +44,4 @@ def resolve_model_uri(uri: str, *, store: Store | None = None) -> ModelSource:
     if match := re.fullmatch(r"models:/+([^/@]+)/([^/]+)", uri):
         version = get_model_version(*match.groups(), store=store)
         return ModelSource(version.uri, version.digest, version.run_id)
-    raise RegistryError(f"{uri!r} names no model; use runs:/<run_id>/<path> or models:/<name>/<version or stage>.")
+    raise BadReference(f"{uri!r} names no model; use runs:/<run_id>/<path> or models:/<name>/<version or stage>.")

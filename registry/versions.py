@@ -12,6 +12,7 @@ from ..errors import ModelNotFound, VersionNotFound
 from ..store import Store, current_store, from_ms, schema
 from ..store.filters import Column, Fields, compile_filter
 from .records import ModelVersion, RegisteredModel
+from .rules import canonical_stage
 
 __all__ = ["get_model", "get_model_version", "search_model_versions", "search_models"]
 
@@ -47,6 +48,7 @@ def get_model_version(name: str, version: int | str, *, store: Store | None = No
     Raises:
         ModelNotFound: No model has this name.
         VersionNotFound: It has no such version, or nobody holds the stage.
+        UnknownStage: There is no such stage.
     """
     store = current_store(store)
     text = str(version)
@@ -54,7 +56,7 @@ def get_model_version(name: str, version: int | str, *, store: Store | None = No
     if text.isdecimal():
         query = query.where(_v.version == int(text))
     elif text != "latest":
-        query = query.where(sa.func.lower(_stage) == text.lower())
+        query = query.where(_stage == canonical_stage(text))
     with store.read() as connection:
         row = connection.execute(query).first()
     if row is None:

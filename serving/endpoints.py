@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import EndpointNotFound, RolloutFailed, ServingError
-from ..registry import get_model_version, holder_of, model_history
+from ..registry import canonical_stage, get_model_version, holder_of, model_history
 from ..store import Store, current_store, from_ms, new_id, now_ms, schema
 from ..store.upsert import insert_new
 from .bentos import build_bento
@@ -68,6 +68,7 @@ def get_endpoint(name: str, stage: str = "Production", *, store: Store | None = 
     Raises:
         EndpointNotFound: There is none.
     """
+    stage = canonical_stage(stage)
     with current_store(store).read() as connection:
         row = connection.execute(sa.select(*_FIELDS).where(_t.c.name == name, _t.c.stage == stage)).first()
     if row is None:
@@ -145,6 +146,7 @@ def stop_endpoint(name: str, stage: str = "Production", *, store: Store | None =
     Raises:
         EndpointNotFound: There is no such endpoint.
     """
+    stage = canonical_stage(stage)
     store = current_store(store)
     get_endpoint(name, stage, store=store)
     with store.write() as connection:
@@ -178,6 +180,7 @@ def deploy_endpoint(
         BentoFailed: Its Bento cannot be built.
         RolloutFailed: It did not become healthy; what answered before still answers.
     """
+    stage = canonical_stage(stage)
     if version is None:
         holder = holder_of(name, stage, store=store)
         if holder is None:
@@ -196,6 +199,7 @@ def rollback_endpoint(name: str, *, stage: str = "Production", store: Store | No
         ServingError: No version was served before.
         RolloutFailed: It did not become healthy.
     """
+    stage = canonical_stage(stage)
     store = current_store(store)
     endpoint = get_endpoint(name, stage, store=store)
     earlier = _version_before(name, stage, endpoint.desired_version or endpoint.version, store)

@@ -85,7 +85,8 @@ class ProcessServer:
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
             process = _spawn(environment.python, listening, own, log)
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        return _Child(order, url, example_request(model), _Running(process, own, log, self._children))
+        run_id: str = json.loads((exported / "src" / "serving.json").read_text())["run_id"]
+        return _Child(order, url, run_id, example_request(model), _Running(process, own, log, self._children))
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,10 @@ class _Running:
 class _Child:
     """One server process; see `Server`."""
 
-    def __init__(self, order: Order, url: str, example: bytes | None, running: _Running) -> None:
+    def __init__(self, order: Order, url: str, run_id: str, example: bytes | None, running: _Running) -> None:
         self.order = order
         self.url = url
+        self.run_id = run_id
         self.example = example
         self._process = running.process
         self._folder = running.folder

@@ -9,7 +9,6 @@ import socket
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -77,7 +76,7 @@ class Route:
         self._session = session
         self._backend: _Backend | None = None
         self._retired: list[_Backend] = []
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None, auto_decompress=False))
 
     async def listen(self, listening: socket.socket) -> None:
         """Answer on a socket."""
@@ -106,26 +105,32 @@ class Route:
         await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not request.raw_path.startswith("/"):
+            return self._say(400, "The request's target has to be a path; send it to the endpoint's own address.")
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return self._say(415, "The body has to come as it is; send it without a content encoding.")
         length = request.content_length
         if length is not None and length > _MOST_BYTES:
             return self._say(413, f"A request may have {_MOST_BYTES} bytes at most; send fewer rows at a time.")
         # What is small is read first, so that it can be sent again when its server dies under it.
         small = not request.can_read_body or (length is not None and length <= _SMALL)
-        body = await request.read() if small else None
+        body = await request.read() if small else _Upload(request)
         try:
             return await self._forward(request, body)
         except _TooLarge:
             return self._say(413, f"A request may have {_MOST_BYTES} bytes at most; send fewer rows at a time.")
 
-    async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
+    async def _forward(self, request: web.BaseRequest, body: bytes | _Upload) -> web.StreamResponse:
         # Twice: the server may have been replaced, or have closed an idle connection, in this very moment.
-        for _ in range(2 if body is not None else 1):
+        for _ in range(1 if isinstance(body, _Upload) else 2):
             if (backend := self._backend) is None:
                 break
             backend.in_flight += 1
             try:
                 return await self._pass_on(request, body, backend)
             except aiohttp.ClientError as error:
+                if isinstance(body, _Upload) and body.too_large:
+                    raise _TooLarge from error
                 _log.warning("A request to %s failed: %s", backend.server.order, error)
             finally:
                 backend.in_flight -= 1
@@ -133,11 +138,14 @@ class Route:
             return self._say(503, f"No version of {self._name} answers at {self._stage} now: {self.reason}.")
         return self._say(503, f"The server of {self._name} at {self._stage} went away; send the request again.")
 
-    async def _pass_on(self, request: web.BaseRequest, body: bytes | None, backend: _Backend) -> web.StreamResponse:
+    async def _pass_on(self, request: web.BaseRequest, body: bytes | _Upload, backend: _Backend) -> web.StreamResponse:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
-        data: Any = _capped(request) if body is None else body or None
         async with self._session.request(
-            request.method, backend.server.url + request.raw_path, data=data, headers=headers, allow_redirects=False
+            request.method,
+            backend.server.url + request.raw_path,
+            data=body or None,
+            headers=headers,
+            allow_redirects=False,
         ) as answer:
             kept = _answer_headers(answer.headers)
             if answer.content_length is not None and answer.content_length <= _SMALL and request.method != "HEAD":
@@ -145,13 +153,31 @@ class Route:
             return await _stream(request, answer, web.StreamResponse(status=answer.status, headers=kept))
 
     def _say(self, status: int, sentence: str) -> web.Response:
-        version = str(self._backend.server.order.version) if self._backend else "none"
-        headers = {"X-Model-Name": self._name, "X-Model-Version": version, "X-Run-Id": ""}
+        server = self._backend.server if self._backend else None
+        version, run_id = (str(server.order.version), server.run_id) if server else ("none", "")
+        headers = {"X-Model-Name": self._name, "X-Model-Version": version, "X-Run-Id": run_id}
         return web.json_response({"error": sentence}, status=status, headers=headers)
 
 
 class _TooLarge(Exception):
     pass
+
+
+class _Upload:
+    """A body that is passed on while it comes in, and that remembers whether it was too large."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._content = request.content
+        self.too_large = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        seen = 0
+        async for chunk in self._content.iter_any():
+            seen += len(chunk)
+            if seen > _MOST_BYTES:
+                self.too_large = True
+                raise _TooLarge
+            yield chunk
 
 
 async def _stream(
@@ -182,15 +208,6 @@ def _answer_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     # In the spelling that people grep for: between servers, names of headers travel in lower case.
     kept = ((key, value) for key, value in headers.items() if key.lower() not in _HOP_BY_HOP | {"content-length"})
     return [(key.title(), value) for key, value in kept]
-
-
-async def _capped(request: web.BaseRequest) -> AsyncIterator[bytes]:
-    seen = 0
-    async for chunk in request.content.iter_any():
-        seen += len(chunk)
-        if seen > _MOST_BYTES:
-            raise _TooLarge
-        yield chunk
 
 
 def _socket_for(name: str, stage: str, url: str, taken: set[int], salt: str) -> socket.socket:

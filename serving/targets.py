@@ -26,11 +26,13 @@ class Server(Protocol):
     Attributes:
         order: What it serves.
         url: Its private address, for the router only.
+        run_id: The run that logged its model, or the empty text.
         example: A scoring request that it has to answer before anybody else's, or None.
     """
 
     order: Order
     url: str
+    run_id: str
     example: bytes | None
 
     async def ended(self) -> str:

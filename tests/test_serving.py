@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -219,6 +220,35 @@ def test_a_request_may_not_be_too_large(iris: prefect_ml.serving.Endpoint):
     assert answer.status == 413
     assert "fewer rows" in json.loads(answer.read())["error"]
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        ("POST /invocations", b"abc", 415),
+        ("POST /invocations", None, 413),
+        ("GET http://elsewhere.example/ping", b"", 400),
+        ("OPTIONS *", b"", 400),
+    ],
+    ids=["gzip", "chunked and too large", "absolute target", "no path"],
+)
+def test_the_router_refuses_what_it_cannot_pass_on(
+    iris: prefect_ml.serving.Endpoint, head: str, body: bytes | None, status: int
+):
+    host, port = iris.url.removeprefix("http://").split(":")
+    encoding = "Content-Encoding: gzip\r\nContent-Length: 3" if body else "Transfer-Encoding: chunked"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{head} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n{encoding}\r\n\r\n".encode())
+        chunk = b"100000\r\n" + bytes(2**20) + b"\r\n"
+        with contextlib.suppress(ConnectionError):
+            for part in [chunk] * 70 if body is None else [body]:
+                connection.sendall(part)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == status
+        assert answer.getheader("X-Model-Name") == "iris"
+        assert answer.getheader("X-Run-Id")
+        assert json.loads(answer.read())["error"].endswith(".")
 
 
 def test_columns_are_enforced_by_name_and_type(agent: list[subprocess.Popen[str]]):

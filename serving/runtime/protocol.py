@@ -61,7 +61,8 @@ def check_media(content_type: str | None, *known: str) -> str:
     """
     media, _, parameters = (content_type or "").partition(";")
     media = media.strip().lower()
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    pairs = [parameter.strip().lower().partition("=") for parameter in parameters.split(";")]
+    charset = next((value.strip('"') for name, _, value in pairs if name == "charset"), "")
     if media not in known:
         raise BadInput(f"Content type {media or '(none)'!r} is not known here; send {' or '.join(known)}.", 415)
     if charset not in ("", "utf-8", "utf8"):
@@ -73,7 +74,8 @@ def _read_json(text: str) -> Table | Tensors:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"The body is not JSON ({error}); send an object with one of {_named(_KEYS)}.") from error
+        what = error if isinstance(error, json.JSONDecodeError) else "it nests too deeply, or a number is too long"
+        raise BadInput(f"The body is not JSON ({what}); send an object with one of {_named(_KEYS)}.") from error
     if not isinstance(content, dict):
         raise BadInput(f"The body has to be a JSON object with one of {_named(_KEYS)}.")
     request = cast("dict[str, Any]", content)
