@@ -48,10 +48,9 @@ class Writer:
         """Take points of one series; they survive the death of this process from here on."""
         with self._lock:
             journal = self._journal = self._journal or self._new_journal()
-            pending = self._pending[key]
             for point in points:
-                journal.add(key, point)
-                pending.append(point)
+                journal.add(key, point)  # a point that the journal refuses must leave no trace below
+                self._pending[key].append(point)
             self._start()
 
     def run_opened(self, run_id: str) -> None:

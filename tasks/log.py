@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+_OUT_OF_RANGE = 2**63
+
+
 def log_param(name: str, value: object, *, run: ActiveRun | None = None) -> None:
     """Write one param; it is kept as text, and once per attempt.
 
@@ -83,7 +86,7 @@ def log_metric(
 
     Raises:
         NoActiveRun: No run is open.
-        TrackingError: The value is no number.
+        TrackingError: The value is no number, or the step or timestamp no whole one.
     """
     run = require_run("log_metric", run)
     _add(run, name, value, step, timestamp)
@@ -235,17 +238,29 @@ def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | 
 
 def _add(run: ActiveRun, name: str, value: SupportsFloat, step: int | None, at: datetime | int | None) -> None:
     number = _number(name, value)
-    step = run.steps.get(name, -1) + 1 if step is None else operator.index(step)
+    step = run.steps.get(name, -1) + 1 if step is None else _whole("step", step)
+    moment = (
+        time.time_ns() // 1_000_000 if at is None else _whole("timestamp", at if isinstance(at, int) else to_ms(at))
+    )
     run.steps[_checked(name)] = step
-    moment = time.time_ns() // 1_000_000 if at is None else at if isinstance(at, int) else to_ms(at)
     run.writer.add(SeriesKey(run.id, run.attempt, name), [(step, moment, number)])
+
+
+def _whole(what: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = _OUT_OF_RANGE
+    if not -_OUT_OF_RANGE <= number < _OUT_OF_RANGE:
+        raise TrackingError(f"The {what} of a metric must be a whole number of at most 64 bits, not {value!r}.")
+    return number
 
 
 def _number(name: str, value: Any) -> float:
     try:
         if not isinstance(value, (str, bytes)):
             return float(value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
     raise TrackingError(f"Metric {name!r} must be one number, not {type(value).__name__}; log one number per step.")
 

@@ -26,6 +26,7 @@ from prefect_ml import (
     log_param,
     log_params,
     log_text,
+    metric_history,
     search_runs,
     set_tag,
     set_tags,
@@ -107,6 +108,24 @@ def test_a_metric_that_is_no_number_is_refused_as_a_whole(value: object) -> None
     with start_run() as run, pytest.raises(TrackingError, match="one number"):
         log_metrics({"good": 1.0, "bad": value})  # type: ignore[dict-item]
     assert get_run(run.id).metrics == {}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"step": 0.5}, {"step": "1"}, {"step": 2**63}, {"timestamp": -(2**70)}],
+    ids=["part", "text", "long", "time"],
+)
+def test_a_step_or_time_that_is_none_is_refused_and_harms_no_other_point(place: dict[str, object]) -> None:
+    with start_run() as run:
+        log_metric("m", 1)
+        with pytest.raises(TrackingError, match="whole number"):
+            log_metric("m", 2, **place)  # type: ignore[arg-type]
+        with pytest.raises(TrackingError, match="one number"):
+            log_metric("m", 10**400)
+        run.writer.flush()
+        log_metric("m", 3)
+    assert metric_history(run.id, "m").values.tolist() == [1.0, 3.0]
+    assert metric_history(run.id, "m").steps.tolist() == [0, 1]
 
 
 def test_artifacts_land_below_their_run_and_nowhere_else(tmp_path: Path) -> None:
