@@ -70,10 +70,14 @@ def _pairs(found: Status) -> dict[str, str]:
         "Outbox": f"{found.outbox_backlog} events wait for Prefect" if found.outbox_backlog else "empty",
     }
     endpoints = {
-        f"{endpoint.name} {endpoint.stage}": f"{endpoint.status}, v{endpoint.version}, {endpoint.url}"
+        f"{endpoint.name} {endpoint.stage}": f"{endpoint.status}, {_answering(endpoint.version)}, {endpoint.url}"
         for endpoint in found.endpoints
     }
     return services | endpoints
+
+
+def _answering(version: int | None) -> str:
+    return "nothing answers" if version is None else f"v{version}"
 
 
 def _service(service: Running | None) -> str:
