@@ -1,0 +1,140 @@
+// Parallel coordinates: params on the left, the metric on the right, one line per run. Drawn here, as text params and
+// missing values have their places, and as plotly's own needs WebGL.
+
+const parallelChoice = { axes: null, brushes: new Map() };
+const MOST_AXES = 9;
+const FEW_TICKS = 6;
+const HIGH = 380, TOP = 40, BOTTOM = 330, MISSING = 352;
+
+function parallelAxes() {
+  const params = inGroup("params").filter((one) => one.differs);
+  const chosen = parallelChoice.axes || new Set(params.slice(0, MOST_AXES - 1).map((one) => one.key));
+  const metric = choice.metric && column(choice.metric);
+  return [...columns.filter((one) => chosen.has(one.key) && one !== metric), ...(metric ? [metric] : [])];
+}
+
+// Where each value of an axis lies, between 0 (below) and 1 (above), and what is written beside it.
+function axisOf(one, among) {
+  if (one.numeric) {
+    const within = scaleOf(one, among);
+    const few = [...new Set(among.map((run) => one.cells[run.index]))].filter((cell) => within.place(cell) !== null);
+    const ticks = within.empty ? [] : few.length <= FEW_TICKS ? few.map((cell) => [within.place(cell), number(cell, 4)]) : [0, 0.25, 0.5, 0.75, 1].map((share) => [share, number(within.at(share), 3)]);
+    return { one, place: (run) => within.place(one.cells[run.index]), ticks, log: within.log };
+  }
+  const kinds = categories(one, among);
+  const at = (index) => (kinds.length > 1 ? index / (kinds.length - 1) : 0.5);
+  const every = Math.ceil(kinds.length / 14);
+  const ticks = kinds.map((kind, i) => [at(i), shortened(kind, 16)]).filter((_, i) => i % every === 0);
+  return { one, place: (run) => (one.cells[run.index] === null ? null : at(kinds.indexOf(one.cells[run.index]))), ticks, log: false };
+}
+
+const heightOf = (share) => (share === null ? MISSING : BOTTOM - share * (BOTTOM - TOP));
+
+function lineThrough(points) {
+  return points.map(([x, y], i) => {
+    if (!i) return `M${x} ${y}`;
+    const [px, py] = points[i - 1], bend = (x - px) * 0.42;
+    return `C${px + bend} ${py} ${x - bend} ${y} ${x} ${y}`;
+  }).join("");
+}
+
+function insideBrushes(axes, run) {
+  return axes.every((axis) => {
+    const brush = parallelChoice.brushes.get(axis.one.key);
+    const share = axis.place(run);
+    return !brush || (share !== null && share >= brush[0] - 1e-9 && share <= brush[1] + 1e-9);
+  });
+}
+
+function drawParallel(body) {
+  const among = shownRuns(), axes = parallelAxes().map((one) => axisOf(one, among));
+  for (const axis of axes) axis.missing = among.some((run) => axis.place(run) === null);
+  if (axes.length < 2 || !among.length) {
+    body.replaceChildren(element("div", { className: "empty", textContent: among.length ? "There is nothing to draw: the runs differ in no param, or have no metric." : "No run is shown." }));
+    return;
+  }
+  const box = element("div", { className: "parallel" });
+  body.replaceChildren(box, element("p", { className: "note", id: "parallel-note" }));
+  const wide = Math.max(640, box.clientWidth - 32);
+  const svg = drawn("svg", { viewBox: `0 0 ${wide} ${HIGH}`, role: "img", "aria-label": "Parallel coordinates" });
+  const at = (i) => 70 + (i * (wide - 150)) / (axes.length - 1);
+  const colour = colouring(choice.colour || choice.metric, among);
+  const lines = among.map((run) => runLine(svg, run, axes, at, colour));
+  axes.forEach((axis, i) => drawAxis(svg, axis, at(i), (i ? at(i) - at(i - 1) : at(1) - at(0)), () => paint()));
+  const paint = () => {
+    const inside = among.filter((run) => insideBrushes(axes, run));
+    among.forEach((run, i) => lines[i].classList.toggle("out", !inside.includes(run)));
+    const coloured = column(choice.colour || choice.metric);
+    document.getElementById("parallel-note").textContent = `Coloured by ${coloured.name}. Drag along an axis to pick runs, click it to let go${parallelChoice.brushes.size ? `: ${inside.length} of ${among.length} picked` : ""}. What is missing or not finite lies below the axis.`;
+  };
+  box.append(svg);
+  paint();
+}
+
+function runLine(svg, run, axes, at, colour) {
+  const path = drawn("path", { class: "run", d: lineThrough(axes.map((axis, i) => [at(i), heightOf(axis.place(run))])), stroke: colour(run) });
+  path.dataset.run = run.index;
+  path.addEventListener("mousemove", (event) => tip([run.name, ...axes.map((axis) => `${axis.one.name}: ${shown(axis.one.cells[run.index])}`)].join("\n"), event));
+  path.addEventListener("mouseenter", () => highlight(run.index));
+  path.addEventListener("mouseleave", (event) => { highlight(null); tip("", event); });
+  svg.append(path);
+  return path;
+}
+
+function drawAxis(svg, axis, x, room, paint) {
+  const title = drawn("text", { class: "name", x, y: 16, "text-anchor": "middle" }, shortened(axis.one.name, Math.max(6, Math.floor(room / 8))));
+  title.append(drawn("title", {}, axis.one.name));
+  svg.append(title, drawn("line", { class: "axis", x1: x, x2: x, y1: TOP, y2: BOTTOM }));
+  if (axis.log) svg.append(drawn("text", { x, y: 29, "text-anchor": "middle" }, "log"));
+  for (const [share, text] of axis.ticks) {
+    const y = heightOf(share);
+    svg.append(drawn("line", { class: "axis", x1: x - 4, x2: x, y1: y, y2: y }), drawn("text", { x: x - 8, y: y + 4, "text-anchor": "end", style: "paint-order:stroke;stroke:var(--card);stroke-width:3px" }, text));
+  }
+  if (axis.missing) svg.append(drawn("text", { x, y: MISSING + 16, "text-anchor": "middle" }, "missing"), drawn("circle", { cx: x, cy: MISSING, r: 3, fill: GREY }));
+  brushing(svg, axis, x, paint);
+}
+
+function brushing(svg, axis, x, paint) {
+  const mark = drawn("rect", { class: "brush", x: x - 7, width: 14, y: 0, height: 0, rx: 3, visibility: "hidden" });
+  const grab = drawn("rect", { class: "grab", x: x - 12, width: 24, y: TOP - 8, height: BOTTOM - TOP + 16 });
+  const show = () => {
+    const brush = parallelChoice.brushes.get(axis.one.key);
+    mark.setAttribute("visibility", brush ? "visible" : "hidden");
+    if (!brush) return;
+    mark.setAttribute("y", heightOf(brush[1]));
+    mark.setAttribute("height", Math.max(2, heightOf(brush[0]) - heightOf(brush[1])));
+  };
+  const shareAt = (event) => {
+    const frame = svg.getBoundingClientRect();
+    const y = ((event.clientY - frame.top) / frame.height) * HIGH;
+    return Math.max(0, Math.min(1, (BOTTOM - y) / (BOTTOM - TOP)));
+  };
+  let start = null;
+  grab.addEventListener("pointerdown", (event) => { start = shareAt(event); grab.setPointerCapture(event.pointerId); parallelChoice.brushes.delete(axis.one.key); show(); paint(); });
+  grab.addEventListener("pointermove", (event) => {
+    if (start === null) return;
+    const now = shareAt(event);
+    if (Math.abs(now - start) > 0.01) parallelChoice.brushes.set(axis.one.key, [Math.min(start, now), Math.max(start, now)]);
+    show();
+    paint();
+  });
+  grab.addEventListener("pointerup", () => { start = null; });
+  show();
+  svg.append(mark, grab);
+}
+
+function axesMenu() {
+  const offered = columns.filter((one) => one.group !== "tags" && (one.group === "params" || one.numeric));
+  const begin = new Set(parallelAxes().map((one) => one.key));
+  const labels = offered.map((one) => {
+    const box = element("input", { type: "checkbox", checked: begin.has(one.key) });
+    box.addEventListener("change", () => {
+      parallelChoice.axes = parallelChoice.axes || new Set(parallelAxes().map((axis) => axis.key).filter((key) => key !== choice.metric));
+      if (box.checked) parallelChoice.axes.add(one.key); else parallelChoice.axes.delete(one.key);
+      parallelChoice.brushes.delete(one.key);
+      changed("axes");
+    });
+    return element("label", {}, box, one.name);
+  });
+  return popover("Axes", element("div", {}, ...labels));
+}

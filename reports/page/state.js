@@ -1,0 +1,46 @@
+// What the page knows, and what the viewer has chosen. Sections listen for changes and draw themselves anew.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const runs = data.runs.map((run, index) => ({ ...run, index, checked: true, matches: true }));
+const columns = data.columns.map((column, index) => ({ ...column, index, key: `${column.group}.${column.name}`, cells: column.cells.map((cell) => decoded(cell, column.numeric)) }));
+const choice = { colour: "", metric: null, hidden: new Set(), onlyDifferences: runs.length > 1 && columns.some((one) => one.differs) };
+const listeners = [];
+
+function decoded(cell, numeric) {
+  return cell === null || !numeric ? cell : Number(cell);
+}
+
+// Numbers come as pairs: the first number, then each distance with how often it repeats.
+function unpacked(pairs) {
+  const numbers = [];
+  let now = 0;
+  for (const [distance, times] of pairs) {
+    for (let i = 0; i < times; i++) numbers.push((now += distance));
+  }
+  return numbers;
+}
+
+const curves = new Map(Object.entries(data.curves).map(([name, found]) => [name, found.map((one) => ({
+  run: runs[one.run], steps: unpacked(one.steps), times: unpacked(one.times), values: one.values.map(Number), sampled: one.sampled,
+}))]));
+
+const column = (key) => columns.find((one) => one.key === key);
+const inGroup = (group) => columns.filter((one) => one.group === group);
+const isShown = (run) => run.checked && run.matches;
+const shownRuns = () => runs.filter(isShown);
+
+function on(kinds, listener) {
+  listeners.push({ kinds: new Set(kinds.split(" ")), listener });
+}
+
+function changed(kind) {
+  for (const one of listeners) if (one.kinds.has(kind)) one.listener();
+}
+
+// The metric to begin with: one that differs between runs and that most of them have.
+function firstMetric() {
+  const metrics = inGroup("metrics").filter((one) => one.numeric);
+  return (metrics.find((one) => one.differs) || metrics[0] || { key: null }).key;
+}
+
+choice.metric = firstMetric();
