@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .store import get_run, metric_history, search_runs
     from .tasks.active import current_run
+    from .tasks.autolog import autolog
     from .tasks.log import (
         log_artifact,
         log_artifacts,
@@ -55,6 +56,7 @@ _MODULES = {
     ),
     ".store": ("get_run", "metric_history", "search_runs"),
     ".tasks.active": ("current_run",),
+    ".tasks.autolog": ("autolog",),
     ".tasks.log": (
         "log_artifact",
         "log_artifacts",
@@ -75,6 +77,7 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "autolog",
     "build_bento",
     "current_run",
     "deploy_endpoint",
