@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from .libraries import Call, Target
 from .recorder import Recorder
@@ -73,8 +73,8 @@ class ModelFit:
             given.append(callback)
             self._lent = given.callbacks
         else:
-            listed = list(given) if isinstance(given, (list, tuple)) else ([] if given is None else [given])  # pyright: ignore[reportUnknownArgumentType]
-            self._call.replace("callbacks", [*listed, callback])
+            listed = cast("Sequence[Any]", given if isinstance(given, (list, tuple)) else [given])
+            self._call.replace("callbacks", [*(found for found in listed if found is not None), callback])
 
     def _callbacks(self) -> list[Any]:
         given = self._call.argument("callbacks")
@@ -103,7 +103,11 @@ def _stopped(callback: Any) -> dict[str, float]:
 
 def _summary(model: Any) -> str:
     lines: list[str] = []
-    model.summary(line_length=100, print_fn=lambda text, **_: lines.append(str(text)))
+
+    def keep(text: object, **_: object) -> None:
+        lines.append(str(text))
+
+    model.summary(line_length=100, print_fn=keep)
     return "\n".join(lines)
 
 

@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from .recorder import Recorder
 
-__all__ = ["Call", "Library", "Training"]
+__all__ = ["Call", "Library", "Target", "Training", "members_of"]
 
 
 class Call:
@@ -98,3 +98,8 @@ class Target:
 
     owner: Any
     name: str = "fit"
+
+
+def members_of(owner: Any) -> dict[str, Any]:
+    """Give what a module or class holds itself."""
+    return dict(cast("dict[str, Any]", vars(owner)))

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from .libraries import Call, Target
+from .libraries import Call, Target, members_of
 from .recorder import Recorder
-from .values import first_rows
+from .values import class_tags, first_rows
 
 __all__ = ["NAME", "PACKAGES", "targets", "training"]
 
@@ -24,7 +24,7 @@ def targets(module: ModuleType) -> Iterable[Target]:
     library: Any = module
     yield Target(library, "train")
     yield Target(library.engine, "train")
-    for found in vars(library.sklearn).values():
+    for found in members_of(library.sklearn).values():
         if isinstance(found, type) and issubclass(found, library.LGBMModel):
             yield Target(found)
 
@@ -80,8 +80,7 @@ class Boosting:
     def _tags(self) -> dict[str, str]:
         tags = {"autolog": f"lightgbm {sys.modules[NAME].__version__}"}
         if self._estimator is not None:
-            kind = type(self._estimator)
-            tags |= {"estimator_name": kind.__name__, "estimator_class": f"{kind.__module__}.{kind.__qualname__}"}
+            tags |= class_tags(self._estimator)
         return tags
 
 

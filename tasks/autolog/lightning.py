@@ -60,7 +60,7 @@ class TrainerFit:
     def after(self, recorder: Recorder, result: Any) -> None:
         """Log what is left: the last metrics, early stopping, the best checkpoint, the summary, the model."""
         del result  # Lightning gives None
-        self._callback.steps.log(self._trainer)
+        self._callback.steps.show(self._trainer, "end")
         recorder.metrics(_best(self._trainer))
         with recorder.going_on("the summary"):
             package = type(self._trainer).__module__.partition(".")[0]
@@ -71,26 +71,33 @@ class TrainerFit:
 
 
 class Steps:
-    """What one training has logged; the step is Lightning's `global_step`, as in its own loggers."""
+    """What one training logs; the step is Lightning's `global_step`, as in its own loggers.
+
+    Lightning shows all metrics at any time, old ones too: each is new only at the hook that first showed it.
+    """
 
     def __init__(self, recorder: Recorder | None) -> None:
         self._recorder = recorder
+        self._hooks: dict[str, str] = {}
         self._logged: dict[str, int] = {}
 
-    def log(self, trainer: Any) -> None:
-        """Log all metrics of this moment that have not been logged at this step."""
+    def show(self, trainer: Any, hook: str) -> None:
+        """Log what is new at this hook: `batch`, `validation`, `epoch` or `end`."""
         if self._recorder is None or trainer.sanity_checking:
             return
         with self._recorder.going_on("the metrics of a step"):
+            found = _told_apart(trainer.callback_metrics)
+            for name in found:
+                self._hooks.setdefault(name, hook)
             step = int(trainer.global_step)
-            new = {name: value for name, value in trainer.callback_metrics.items() if self._logged.get(name) != step}
+            if hook == "batch" and step % max(1, trainer.log_every_n_steps):
+                return  # its own loggers pass over this one, too
+            due = (
+                (hook, "batch") if hook == "epoch" else (hook,)
+            )  # the last batch of an epoch shows, however few there are
+            new = [name for name in found if self._hooks[name] in due and self._logged.get(name) != step]
             self._logged |= dict.fromkeys(new, step)
-            self._recorder.metrics({name: value.item() for name, value in new.items()}, step=step)
-
-    def log_sometimes(self, trainer: Any, batch: int) -> None:
-        """Log, if Lightning's own loggers would."""
-        if (batch + 1) % max(1, trainer.log_every_n_steps) == 0:
-            self.log(trainer)
+            self._recorder.metrics({name: found[name].item() for name in new}, step=step)
 
     def begin(self, trainer: Any) -> None:
         """Log the optimizers, which exist only now."""
@@ -112,21 +119,26 @@ def make_callback(package: str, steps: Steps) -> Any:
             steps.begin(trainer)
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-            del pl_module, outputs, batch
-            steps.log_sometimes(trainer, batch_idx)
+            del pl_module, outputs, batch, batch_idx
+            steps.show(trainer, "batch")
 
         def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
             del pl_module
-            steps.log(trainer)
+            steps.show(trainer, "validation")
 
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             del pl_module
-            steps.log(trainer)
+            steps.show(trainer, "epoch")
 
         def __reduce__(self) -> Any:
             return make_callback, (package, Steps(None))
 
     return Autolog()
+
+
+def _told_apart(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    # What is logged by step and by epoch is there under three names: the bare one is either of the two.
+    return {name: value for name, value in metrics.items() if f"{name}_step" not in metrics}
 
 
 def _optimizers(trainer: Any) -> Mapping[str, Any]:

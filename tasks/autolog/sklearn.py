@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from . import search
-from .libraries import Call, Target
+from .libraries import Call, Target, members_of
 from .recorder import Recorder
-from .values import first_rows, plain, row_count, spread_rows
+from .values import class_tags, first_rows, plain, row_count, spread_rows
 
 __all__ = ["NAME", "PACKAGES", "targets", "training"]
 
@@ -36,7 +36,7 @@ _SCORED_ROWS = 10_000
 def targets(module: ModuleType) -> Iterable[Target]:
     """Give the estimators that the module defines."""
     base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
-    for found in list(vars(module).values()):
+    for found in members_of(module).values():
         if base and isinstance(found, type) and found.__module__ == module.__name__ and issubclass(found, base):
             yield Target(found)
 
@@ -62,7 +62,8 @@ class Fit:
     def before(self, recorder: Recorder) -> None:
         """Log the params of the estimator, and of those inside it."""
         recorder.params(self._estimator.get_params(deep=True))
-        recorder.tags(_tags(self._estimator))
+        version = sys.modules[NAME].__version__
+        recorder.tags({"autolog": f"scikit-learn {version}", **class_tags(self._estimator)})
         with recorder.going_on("the score of each iteration"):
             self._attach(Iterations(recorder))
 
@@ -85,7 +86,7 @@ class Fit:
     def _attach(self, callback: Iterations) -> None:
         if search.is_search(self._last) or not hasattr(self._last, "set_callbacks"):  # new in scikit-learn 1.9
             return
-        before = list(vars(self._last).get("_skl_callbacks", ()))
+        before: list[Any] = list(getattr(self._last, "_skl_callbacks", ()))
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # it says so where this solver calls nobody
             try:
@@ -166,12 +167,3 @@ def log_iterations(recorder: Recorder, estimator: Any) -> None:
 def _score_of(estimator: Any, data: Any, answers: Any) -> float:
     data = spread_rows(data, _SCORED_ROWS)
     return estimator.score(data) if answers is None else estimator.score(data, spread_rows(answers, _SCORED_ROWS))
-
-
-def _tags(estimator: Any) -> dict[str, str]:
-    kind = type(estimator)
-    return {
-        "autolog": f"scikit-learn {sys.modules['sklearn'].__version__}",
-        "estimator_name": kind.__name__,
-        "estimator_class": f"{kind.__module__}.{kind.__qualname__}",
-    }

@@ -14,7 +14,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from .fits import wrap
-from .libraries import Library, Target
+from .libraries import Library, Target, members_of
 from .recorder import Options, going_on
 
 __all__ = ["Switch"]
@@ -88,7 +88,7 @@ class Switch:
         names = set(names)
         with self._lock:
             for patch in [patch for patch in self._patches if patch.library in names]:
-                if vars(patch.target.owner).get(patch.target.name) is patch.wrapper:
+                if _held(patch.target) is patch.wrapper:
                     setattr(patch.target.owner, patch.target.name, patch.original)
                 self._patches.remove(patch)
             self._options = {name: options for name, options in self._options.items() if name not in names}
@@ -119,9 +119,13 @@ class Switch:
                     self._patch(library, target)
 
     def _patch(self, library: Library, target: Target) -> None:
-        original = vars(target.owner).get(target.name)
+        original = _held(target)
         if not isinstance(original, FunctionType) or any(patch.wrapper is original for patch in self._patches):
             return
         wrapper = wrap(original, library, self.options_of)
         setattr(target.owner, target.name, wrapper)
         self._patches.append(Patch(library.NAME, target, original, wrapper))
+
+
+def _held(target: Target) -> Any:
+    return members_of(target.owner).get(target.name)  # not what a base class has

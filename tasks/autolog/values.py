@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-__all__ = ["first_rows", "plain", "row_count", "spread_rows", "text_of"]
+__all__ = ["class_tags", "first_rows", "plain", "row_count", "spread_rows", "text_of"]
 
 _LONGEST = 500
 _PLAIN = (bool, int, float, str, type(None))
@@ -50,12 +50,18 @@ def row_count(data: Any) -> int | None:
     return len(cast("Sequence[Any]", data)) if isinstance(data, (list, tuple)) else None
 
 
+def class_tags(estimator: Any) -> dict[str, str]:
+    """Give the tags that say what kind of estimator it is."""
+    kind = cast("type[Any]", type(estimator))
+    return {"estimator_name": kind.__name__, "estimator_class": f"{kind.__module__}.{kind.__qualname__}"}
+
+
 def first_rows(data: Any, count: int = 5) -> Any:
     """Give the first rows as an example of input, or None where the data is of no kind that examples can have."""
     if hasattr(data, "head") and hasattr(data, "columns"):
         return data.head(count)
     dense = hasattr(data, "shape") and hasattr(data, "dtype") and hasattr(data, "tolist")
-    return data[:count] if dense or isinstance(data, list) else None
+    return cast("Any", data)[:count] if dense or isinstance(data, list) else None
 
 
 def spread_rows(data: Any, most: int) -> Any:

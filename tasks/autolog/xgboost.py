@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from .libraries import Call, Target
+from .libraries import Call, Target, members_of
 from .recorder import Recorder
-from .values import first_rows
+from .values import class_tags, first_rows
 
 __all__ = ["NAME", "PACKAGES", "targets", "training"]
 
@@ -24,7 +24,7 @@ def targets(module: ModuleType) -> Iterable[Target]:
     library: Any = module
     yield Target(library, "train")
     yield Target(library.training, "train")
-    for found in vars(library.sklearn).values():
+    for found in members_of(library.sklearn).values():
         if isinstance(found, type) and issubclass(found, library.XGBModel):
             yield Target(found)
 
@@ -69,24 +69,28 @@ class EstimatorFit:
         self._call = call
         self._estimator = call.owner
         self._callbacks = call.owner.callbacks
+        # A forest is grown in one round, and refuses callbacks.
+        self._is_forest = isinstance(call.owner, (_xgboost().XGBRFClassifier, _xgboost().XGBRFRegressor))
         self.name = type(call.owner).__name__
 
     def before(self, recorder: Recorder) -> None:
         """Log the params that were set, and add the callback."""
         params: dict[str, Any] = self._estimator.get_params()
         recorder.params({name: value for name, value in params.items() if value is not None})
-        kind = type(self._estimator)
-        names = {"estimator_name": kind.__name__, "estimator_class": f"{kind.__module__}.{kind.__qualname__}"}
-        recorder.tags({**_tags(), **names})
-        self._estimator.callbacks = [_callback(recorder), *(self._callbacks or ())]
+        recorder.tags({**_tags(), **class_tags(self._estimator)})
+        if not self._is_forest:
+            self._estimator.callbacks = [_callback(recorder), *(self._callbacks or ())]
 
     def release(self) -> None:
         """Give the estimator its own callbacks back."""
-        self._estimator.callbacks = self._callbacks
+        if not self._is_forest:
+            self._estimator.callbacks = self._callbacks
 
     def after(self, recorder: Recorder, result: Any) -> None:
         """Log what the booster tells, and the model."""
         del result  # the estimator itself
+        if self._is_forest:
+            recorder.metrics(_latest(getattr(self._estimator, "evals_result_", {})))
         _log_booster(recorder, self._estimator.get_booster(), self._estimator.booster)
         recorder.model(self._estimator, first_rows(self._call.argument("X")))
 
