@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import os
 import sys
 import threading
@@ -15,9 +17,10 @@ from typing import Any
 
 from .errors import SettingsError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_settings", "storage_options"]
 
-_KEYS = ("home", "store_url", "artifact_root", "experiment", "run_id", "journal")
+_KEYS = ("home", "store_url", "artifact_root", "experiment", "run_id", "journal", "storage_options")
+_log = logging.getLogger("prefect_ml")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Settings:
         experiment: Experiment of runs that name none.
         run_id: Run that the outermost tracked scope attaches to, or None.
         journal: Folder of the crash-safe journals; always on a local disk.
+        storage_options: What the fsspec file system of `artifact_root` is opened with, as a JSON object. It may carry
+            credentials, so it is left out of `repr`.
     """
 
     home: Path
@@ -39,6 +44,7 @@ class Settings:
     experiment: str
     run_id: str | None
     journal: Path
+    storage_options: str = ""
 
     def __repr__(self) -> str:
         return f"Settings(home={str(self.home)!r}, experiment={self.experiment!r})"
@@ -83,7 +89,8 @@ def load_settings(
         cwd: Folder from which the nearest `pyproject.toml` is looked for; the working directory by default.
         block: Gives `store_url` and `artifact_root` of the default block; by default the block is asked only where
             Prefect is already imported and an API address is known.
-        overrides: `home`, `store_url`, `artifact_root`, `experiment`, `run_id`, `journal`; None means not given.
+        overrides: `home`, `store_url`, `artifact_root`, `experiment`, `run_id`, `journal`, `storage_options`; None
+            means not given.
 
     Raises:
         SettingsError: An unknown setting, or a pyproject table that cannot be read.
@@ -109,7 +116,54 @@ def _build(found: Mapping[str, str]) -> Settings:
         experiment=found.get("experiment") or "Default",
         run_id=found.get("run_id") or None,
         journal=Path(found.get("journal") or home / "journal").expanduser().absolute(),
+        storage_options=found.get("storage_options", ""),
     )
+
+
+def storage_options(
+    uri: str, *, settings: Settings | None = None, block: Callable[[], Mapping[str, str]] | None = None
+) -> dict[str, Any]:
+    """Give what the fsspec file system of a URL is opened with, besides what fsspec finds by itself.
+
+    Below the artifact root these are the options in the settings, or else the credentials of the block
+    `ArtifactStore/default`, if its URL covers this one. Anywhere else there are none.
+
+    Args:
+        uri: An fsspec URL.
+        settings: Settings to go by; `load_settings()` by default.
+        block: Gives `artifact_root` and `storage_options` of the default block; by default the block is asked only
+            where Prefect is already imported and an API address is known.
+
+    Raises:
+        SettingsError: The options in the settings are no JSON object.
+    """
+    settings = settings or load_settings()
+    if settings.storage_options and _covers(settings.artifact_root, uri):
+        return _parse_options(settings.storage_options)
+    try:
+        offered = (block or _default_artifact_block)()
+    except SettingsError as error:  # the environment may hold credentials, so that nothing is missing
+        _log.warning("%s", error)
+        return {}
+    if offered and _covers(offered["artifact_root"], uri):
+        return _parse_options(offered["storage_options"])
+    return {}
+
+
+def _covers(root: str, uri: str) -> bool:
+    return uri == root.rstrip("/") or uri.startswith(f"{root.rstrip('/')}/")
+
+
+def _parse_options(text: str) -> dict[str, Any]:
+    try:
+        options: Any = json.loads(text)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise SettingsError(
+            'PREFECT_ML_STORAGE_OPTIONS must be a JSON object, such as {"key": "...", "secret": "..."}.'
+        )
+    return options  # pyright: ignore[reportUnknownVariableType]
 
 
 def _absolute(root: str) -> str:
@@ -139,53 +193,77 @@ def _read_table(file: Path) -> dict[str, str]:
             f"[tool.prefect_ml] in {file} has the unknown key {sorted(unknown)[0]!r};"
             f" the settings are {', '.join(_KEYS)}."
         )
-    return {key: str(value) for key, value in table.items()}
+    return {key: json.dumps(value) if isinstance(value, dict) else str(value) for key, value in table.items()}
 
 
 def _default_block() -> Mapping[str, str]:
+    url = _known_api()
+    return _tracking_block.get(url) if url else {}
+
+
+def _default_artifact_block() -> Mapping[str, str]:
+    url = _known_api()
+    return _artifact_block.get(url) if url else {}
+
+
+def _known_api() -> str | None:
     prefect = sys.modules.get("prefect.settings")
-    url = prefect.get_current_settings().api.url if prefect else None
-    return _once.get(str(url)) if url else {}
+    return str(prefect.get_current_settings().api.url or "") if prefect else None
 
 
 class _BlockOnce:
-    """The block `TrackingStore/default`, asked for once per process and API address."""
+    """A default block, asked for once per process and API address."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, load: Callable[[Any], dict[str, str]], instead: str) -> None:
+        self._name = name
+        self._load = load
+        self._instead = instead
         self._lock = threading.Lock()
         self._found: dict[str, dict[str, str]] = {}
 
     def get(self, api_url: str) -> dict[str, str]:
         with self._lock:
             if api_url not in self._found:
-                self._found[api_url] = _ask_for_block(api_url)
+                self._found[api_url] = self._ask(api_url)
             return self._found[api_url]
 
+    def _ask(self, api_url: str) -> dict[str, str]:
+        from httpx import HTTPError
+        from prefect.exceptions import PrefectException
 
-def _ask_for_block(api_url: str) -> dict[str, str]:
-    from httpx import HTTPError
-    from prefect.exceptions import PrefectException
+        try:
+            # A thread of its own has no event loop, so the synchronous client is used whoever asks.
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(self._load_block).result()
+        except (HTTPError, PrefectException) as error:
+            raise SettingsError(
+                f"Prefect at {api_url} cannot be asked for the block {self._name} ({error});"
+                f" start that server, or {self._instead}."
+            ) from error
 
-    try:
-        # A thread of its own has no event loop, so the synchronous client is used whoever asks.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(_load_block).result()
-    except (HTTPError, PrefectException) as error:
-        raise SettingsError(
-            f"Prefect at {api_url} cannot be asked for the block tracking-store/default ({error});"
-            " start that server, or say where the store is with PREFECT_ML_STORE_URL and PREFECT_ML_ARTIFACT_ROOT."
-        ) from error
+    def _load_block(self) -> dict[str, str]:
+        from prefect.blocks.core import Block
 
-
-def _load_block() -> dict[str, str]:
-    from prefect.blocks.core import Block
-
-    try:
-        block: Any = Block.load("tracking-store/default")
-    except ValueError:  # Prefect's word for a block that does not exist
-        return {}
-    settings = {"store_url": block.url.get_secret_value(), "artifact_root": block.artifacts}
-    return {key: value for key, value in settings.items() if value}
+        try:
+            block: Any = Block.load(self._name)
+        except ValueError:  # Prefect's word for a block that does not exist
+            return {}
+        return {key: value for key, value in self._load(block).items() if value}
 
 
-_once = _BlockOnce()
+def _tracking_settings(block: Any) -> dict[str, str]:
+    return {"store_url": block.url.get_secret_value(), "artifact_root": block.artifacts}
+
+
+def _artifact_settings(block: Any) -> dict[str, str]:
+    return {"artifact_root": block.url, "storage_options": json.dumps(block.credentials.get_secret_value())}
+
+
+_tracking_block = _BlockOnce(
+    "tracking-store/default",
+    _tracking_settings,
+    "say where the store is with PREFECT_ML_STORE_URL and PREFECT_ML_ARTIFACT_ROOT",
+)
+_artifact_block = _BlockOnce(
+    "artifact-store/default", _artifact_settings, "give credentials with PREFECT_ML_STORAGE_OPTIONS"
+)
