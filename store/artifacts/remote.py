@@ -110,7 +110,7 @@ class RemoteFiles:
         return {
             name[len(path) :].lstrip("/"): int(info["size"] or 0)
             for name, info in found.items()
-            if name == path or name.startswith(f"{path}/")
+            if info["type"] == "file" and (name == path or name.startswith(f"{path}/"))
         }
 
     def _put(self, local: Path, path: str, callback: Any) -> None:
