@@ -8,6 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A heavy group with a lock of its own (tests/heavy/GROUP.lock) has an environment of its own; the others use .venv.
+HEAVY := $(if $(wildcard tests/heavy/$(GROUP).lock),$(VENV)/heavy/$(GROUP),$(VENV))
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .PHONY: help demo test test-heavy check bench lock clean
 
@@ -32,8 +35,19 @@ demo: $(READY)  ## From nothing to a served model: services, project, best run, 
 test: $(READY)  ## Every test that is not marked heavy
 	@$(BIN)/python -m pytest -m "not heavy"
 
-test-heavy: $(READY)  ## The heavy tests of one group: make test-heavy GROUP=name
-	@$(BIN)/python -m pytest -m "heavy" $(if $(GROUP),-k $(GROUP))
+test-heavy: $(HEAVY)/.ready  ## The heavy tests of one group: make test-heavy GROUP=name
+	@$(HEAVY)/bin/python -m pytest -m "heavy" $(if $(GROUP),-k $(GROUP))
+
+# What a group's .wheels file names is taken from the folders in PIP_FIND_LINKS, where there are any, without hashes.
+$(VENV)/heavy/%/.ready: tests/heavy/%.lock $(READY)
+	@echo "Setting up $(@D) (once; the libraries are large)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --compile-bytecode --require-hashes -r requirements.lock -r $<
+	@test ! -e $(<:.lock=.wheels) || $(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps \
+	  $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder)) -r $(<:.lock=.wheels) \
+	  || { echo "Name a folder that holds the wheels of $(<:.lock=.wheels) in PIP_FIND_LINKS." >&2; exit 1; }
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --editable .
+	@touch $@
 
 check: $(READY)  ## Style, types, and links in the docs
 	@$(BIN)/ruff check .
@@ -45,9 +59,10 @@ check: $(READY)  ## Style, types, and links in the docs
 bench: $(READY)  ## Measure, and print the table of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py
 
-lock: $(READY)  ## Resolve requirements.lock anew
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --group dev pyproject.toml -o requirements.lock
+lock: $(READY)  ## Resolve requirements.lock anew, and the locks of the heavy groups with it
+	@$(BIN)/$(LOCK) --group dev pyproject.toml -o requirements.lock
+	@for group in tests/heavy/*.in; do \
+	  $(BIN)/$(LOCK) --constraints requirements.lock --overrides tests/heavy/overrides.txt $$group -o $${group%.in}.lock; done
 
 clean:  ## Remove what was built; data under PREFECT_ML_HOME stays
 	@rm -rf $(VENV) .types build dist *.egg-info .pytest_cache .ruff_cache
