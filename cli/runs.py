@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import RunNotFound
+from .compare import compare, diff, report
 from .output import json_option, print_json, show_pairs, show_table, text_of
+from .run_ids import find_run
+from .run_table import is_terminal, main_metric, show_runs
 
 if TYPE_CHECKING:
     from ..store import Run
@@ -17,11 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["runs"]
 
 _SHOWN_METRICS = 3
+_SHOWN_CURVES = 3
+_POINTS = 500
 
 
 @click.group()
 def runs() -> None:
-    """List and show tracked runs."""
+    """List, show and compare tracked runs."""
+
+
+runs.add_command(compare)
+runs.add_command(diff)
+runs.add_command(report)
 
 
 @runs.command("list")
@@ -29,12 +38,14 @@ def runs() -> None:
 @click.option("--experiment", "-e", "experiments", multiple=True, help="Only runs of this experiment; repeatable.")
 @click.option("--order-by", "order_by", multiple=True, metavar="FIELD", help="For instance 'metrics.rmse desc'.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The most runs to list.")
+@click.option("--metric", metavar="NAME", help="The metric whose curve a terminal shows.")
 @json_option
 def list_runs(
     filter: str,  # noqa: A002 - the library's name
     experiments: tuple[str, ...],
     order_by: tuple[str, ...],
     limit: int,
+    metric: str | None,
     as_json: bool,
 ) -> None:
     """List runs, newest first; FILTER is for instance "metrics.rmse < 0.8 and params.alpha >= 0.1"."""
@@ -44,6 +55,9 @@ def list_runs(
     found = search_runs(filter, experiments=experiments or None, order_by=order_by, limit=limit)
     if as_json:
         print_json([record(run) for run in found])
+        return
+    if found and is_terminal():
+        show_runs(found, metric or main_metric(found, [*order_by, filter]))
         return
     columns = ("Id", "Name", "Experiment", "Status", "Started", "Metrics")
     show_table(
@@ -58,7 +72,7 @@ def show_run(run_id: str, as_json: bool) -> None:
     """Show one run; the beginning of its ID is enough where no other run's id begins so."""
     from ..store import as_json as record
 
-    run = _find(run_id)
+    run = find_run(run_id)
     if as_json:
         print_json(record(run))
         return
@@ -84,23 +98,18 @@ def show_run(run_id: str, as_json: bool) -> None:
             "Task run": run.task_run_id,
         }
     )
+    if is_terminal():
+        _show_curves(run)
 
 
-def _find(run_id: str) -> Run:
-    from ..store.queries import get_run, search_runs
+def _show_curves(run: Run) -> None:
+    from ..reports.terminal import plot
+    from ..store import metric_history
 
-    try:
-        return get_run(run_id)
-    except RunNotFound:
-        # What the filter language would read as more than plain text is no beginning of an id.
-        if not run_id or set(run_id) & set("'%_\\"):
-            raise
-        found = search_runs(f"id like '{run_id}%'", limit=2)
-        if len(found) > 1:
-            raise click.BadParameter(f"More than one run's id begins with {run_id!r}; give more of it.") from None
-        if not found:
-            raise
-        return found[0]
+    histories = ((name, metric_history(run.id, name, max_points=_POINTS, attempt=run.attempt)) for name in run.metrics)
+    curves = ((name, history) for name, history in histories if len(history) > 1)
+    for name, history in islice(curves, _SHOWN_CURVES):
+        click.echo(f"\n{plot(name, history)}")
 
 
 def _row(run: Run) -> Iterable[object]:

@@ -1,9 +1,24 @@
-"""What people look at: the report of a run, and runs beside each other."""
+"""What people look at: the report of a run, runs beside each other, and in what two runs differ."""
 
 from __future__ import annotations
 
 from .comparison import Comparison, compare_runs
-from .publish import publish_run_report
+from .diff import Change, RunDiff, diff_as_json, diff_runs
+from .publish import publish_report, publish_run_report
+from .reading import report_of, save_run_report
 from .run_report import Report, render_run_report
 
-__all__ = ["Comparison", "Report", "compare_runs", "publish_run_report", "render_run_report"]
+__all__ = [
+    "Change",
+    "Comparison",
+    "Report",
+    "RunDiff",
+    "compare_runs",
+    "diff_as_json",
+    "diff_runs",
+    "publish_report",
+    "publish_run_report",
+    "render_run_report",
+    "report_of",
+    "save_run_report",
+]

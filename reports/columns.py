@@ -18,7 +18,7 @@ __all__ = ["Cell", "Column", "columns_of"]
 Cell = str | float | None
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "-inf": -math.inf, "-infinity": -math.inf}
-# More digits than a double holds: such a number is a name, and is shown as it was written.
+# A whole number of more digits than a double holds is a name, and is shown as it was written.
 _DIGITS = 15
 
 
@@ -27,7 +27,7 @@ class Column:
     """One thing that is known of the runs.
 
     Attributes:
-        group: params, metrics, datasets, run or tags.
+        group: params, metrics, datasets, environment, run or tags.
         name: Name within the group.
         numeric: Whether every value is a number.
         differs: Whether any two runs differ in it; a run that has no value differs from one that has.
@@ -41,21 +41,21 @@ class Column:
     cells: tuple[Cell, ...]
 
 
-def columns_of(runs: Sequence[Run], datasets: Sequence[Mapping[str, str]] = ()) -> list[Column]:
-    """Give the columns of a comparison: params, metrics, datasets, facts and tags, in each what differs first.
+def columns_of(runs: Sequence[Run], around: Sequence[Mapping[tuple[str, str], str]] = ()) -> list[Column]:
+    """Give the columns of a comparison: params, metrics, data, environment, facts and tags, in each what differs first.
 
     Args:
         runs: The runs.
-        datasets: For each run, what is known of its data, by dataset.
+        around: For each run, what is known of its data and environment, by group and name.
     """
     params = [_column("params", name, [run.params.get(name) for run in runs]) for name in _names(runs, "params")]
     metrics = [_column("metrics", name, [run.metrics.get(name) for run in runs]) for name in metrics_in_order(runs)]
-    names = dict.fromkeys(name for known in datasets for name in known)
-    data = [_text("datasets", name, [known.get(name) for known in datasets]) for name in names]
+    keys = sorted({key for known in around for key in known})
+    others = [_text(*key, [known.get(key) for known in around]) for key in keys]
     facts = [_text("run", name, cells) for name, cells in _facts(runs)]
     seconds = _column("run", "seconds", [_seconds(run) for run in runs])
     tags = [_text("tags", name, [run.tags.get(name) for run in runs]) for name in _names(runs, "tags")]
-    groups = params, metrics, data, [seconds, *facts], tags
+    groups = params, metrics, others, [seconds, *facts], tags
     return [column for group in groups for column in sorted(group, key=lambda one: not one.differs)]
 
 
@@ -99,8 +99,8 @@ def _number(value: str | float | None) -> float | None:
     if value.lower() in _WORDS:
         return _WORDS[value.lower()]
     found = _NUMBER.fullmatch(value)
-    short = found and sum(letter.isdigit() for letter in found[1]) <= _DIGITS
-    return float(value) if short else None
+    exact = found and ("." in found[1] or len(found[1]) <= _DIGITS)
+    return float(value) if exact else None
 
 
 def _differs(cells: Sequence[Cell]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import webbrowser
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -13,9 +13,15 @@ from typing import Any
 from ..errors import ArtifactError, TrackingError
 from ..store import Run, RunList, Store, current_store, get_run, search_runs
 from .columns import Column, columns_of
+from .compare_markdown import render_comparison
 from .curves import Curves, read_curves
+from .page import compare_page
+from .payload import page_data
+from .run_report import Report
 
 __all__ = ["Comparison", "compare_runs"]
+
+_SHORT = 10
 
 
 @dataclass(frozen=True)
@@ -45,16 +51,11 @@ class Comparison:
     @property
     def html(self) -> str:
         """The whole page."""
-        from .page import compare_page
-        from .payload import page_data
-
         return compare_page(self.title, page_data(self))
 
     @property
-    def markdown(self) -> str:
+    def report(self) -> Report:
         """The differences as a table and the curves as images, as the Prefect UI shows them."""
-        from .compare_markdown import render_comparison
-
         return render_comparison(self)
 
     def save(self, path: str | Path) -> Path:
@@ -117,7 +118,7 @@ def compare_runs(
     found = _named(runs, store) if runs else search_runs(filter, experiments=experiments, limit=limit, store=store)
     if not found:
         raise TrackingError("No run matches, so there is nothing to compare; `prefect-ml runs list` shows the runs.")
-    columns = columns_of(found, [_datasets(run, store) for run in found])
+    columns = columns_of(found, [_surroundings(run, store) for run in found])
     comparison = Comparison(tuple(found), tuple(columns), read_curves(found, store=store))
     if open:
         comparison.open(output)
@@ -131,6 +132,18 @@ def _named(runs: Sequence[str | Run], store: Store) -> list[Run]:
     return list({run.id: run for run in found}.values())
 
 
-def _datasets(run: Run, store: Store) -> Mapping[str, str]:
-    return {}
+def _surroundings(run: Run, store: Store) -> dict[tuple[str, str], str]:
+    """Give what a run ran on and with: its datasets by their digests, and its environment."""
+    from ..store.datasets import run_datasets
+    from ..store.environments import run_environment
 
+    known = {
+        ("datasets", f"{data.name} ({data.role})"): data.digest[:_SHORT] for data in run_datasets(run.id, store=store)
+    }
+    if environment := run_environment(run.id, store=store):
+        known |= {
+            ("environment", "packages"): environment.digest[:_SHORT],
+            ("environment", "Python"): environment.python,
+            ("environment", "platform"): environment.platform,
+        }
+    return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _packed(numbers: list[int]) -> list[list[int]]:
     if not numbers:
         return []
     packed = [[numbers[0], 1]]
-    for before, after in zip(numbers, numbers[1:], strict=False):
+    for before, after in pairwise(numbers):
         if len(packed) > 1 and packed[-1][0] == after - before:
             packed[-1][1] += 1
         else:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from .svg import LARGE, SMALL, data_uri, draw_curve
+from .background import NOTE, Background
+from .markdown import ROWS, image, moment, more, pairs, table
+from .sections import (
+    artifact_section,
+    code_section,
+    data_section,
+    environment_section,
+    family_section,
+    note_section,
+)
+from .svg import LARGE, SMALL, draw_curve
 from .text import duration, markdown_text, number
 
 if TYPE_CHECKING:
@@ -20,7 +29,6 @@ _HEADLINES = 6
 _CARD_CURVES = 3
 _CARD_WIDTH = 36
 _CURVES = 24
-_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,12 @@ class _Series:
 
 
 def render_run_report(
-    run: Run, histories: Mapping[str, MetricHistory], *, links: Mapping[str, str] | None = None
+    run: Run,
+    histories: Mapping[str, MetricHistory],
+    *,
+    links: Mapping[str, str] | None = None,
+    background: Background | None = None,
+    diagram: bool = True,
 ) -> Report:
     """Write the report of a run.
 
@@ -58,9 +71,26 @@ def render_run_report(
         run: The run as it was read.
         histories: Its metric series by name; each is asked for once, so the mapping may read them lazily.
         links: Addresses to offer, by what they are called.
+        background: What lies around it.
+        diagram: Show parents and children as a diagram of mermaid, which the Prefect UI draws; else as a list.
     """
-    series = [_summary(name, histories[name]) for name in islice(histories, _ROWS)]
-    return Report(_description(run, series), _markdown(run, series, len(histories), links or {}))
+    series = [_summary(name, histories[name]) for name in islice(histories, ROWS)]
+    around = background or Background()
+    sections = [
+        f"# {_text(run.name)}: {run.status}",
+        table(("Run", ""), _facts(run)),
+        *note_section(run),
+        *_metrics(run, series, len(histories)),
+        *pairs("Params", run.params, run.id),
+        *data_section(around),
+        *code_section(run),
+        *environment_section(around),
+        *artifact_section(run, around),
+        *family_section(run, around, diagram=diagram),
+        *pairs("Tags", {name: value for name, value in run.tags.items() if name != NOTE}, run.id),
+        *_see_also(run, links or {}),
+    ]
+    return Report(_description(run, series), "\n\n".join(sections) + "\n")
 
 
 def _summary(name: str, history: MetricHistory) -> _Series:
@@ -86,7 +116,7 @@ def _description(run: Run, series: list[_Series]) -> str:
     lines = [*_wrapped([f"**{_text(run.name, 30)}**", *headlines]), run.status + spent, *_wrapped(params)]
     # A curve says more than its last value only where there are several.
     curves = [one for one in series if one.count > 1][:_CARD_CURVES]
-    return "\n\n".join([*lines, *(_image(one.name, one.small) for one in curves)])
+    return "\n\n".join([*lines, *(image(one.name, one.small) for one in curves)])
 
 
 def _wrapped(items: Iterable[str]) -> list[str]:
@@ -100,30 +130,16 @@ def _wrapped(items: Iterable[str]) -> list[str]:
     return lines
 
 
-def _markdown(run: Run, series: list[_Series], metrics: int, links: Mapping[str, str]) -> str:
-    sections = [
-        f"# {_text(run.name)}: {run.status}",
-        _table(("Run", ""), _facts(run)),
-        *_metrics(run, series, metrics),
-        *_pairs("Params", run.params, run.id),
-        *_pairs("Tags", run.tags, run.id),
-        "## Where it comes from",
-        _table(("Source", ""), _origin(run)),
-        *_see_also(run, links),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
 def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("Id", run.id),
         ("Experiment", run.experiment),
         ("Attempt", str(run.attempt)),
         ("User", run.user),
-        ("Started", _moment(run.started_at)),
+        ("Started", moment(run.started_at)),
     ]
     if run.ended_at:
-        facts += [("Ended", _moment(run.ended_at)), ("Duration", duration(run.ended_at - run.started_at))]
+        facts += [("Ended", moment(run.ended_at)), ("Duration", duration(run.ended_at - run.started_at))]
     if run.parent_id:
         facts.append(("Parent run", run.parent_id))
     return [(name, _text(value)) for name, value in facts]
@@ -133,28 +149,9 @@ def _metrics(run: Run, series: list[_Series], total: int) -> list[str]:
     if not series:
         return ["No metrics were logged."]
     rows = [(_text(one.name), number(one.last), number(one.low), number(one.high), str(one.count)) for one in series]
-    curves = [_image(one.name, one.large) for one in series[:_CURVES]]
-    table = _table(("Metric", "Last", "Min", "Max", "Points"), rows)
-    return ["## Metrics", table, *_more(total - len(series), "metrics", run.id), *curves]
-
-
-def _pairs(title: str, values: Mapping[str, str], run_id: str) -> list[str]:
-    if not values:
-        return []
-    rows = [(_text(name), _text(value)) for name, value in islice(values.items(), _ROWS)]
-    return [f"## {title}", _table(("Name", "Value"), rows), *_more(len(values) - len(rows), title.lower(), run_id)]
-
-
-def _origin(run: Run) -> list[tuple[str, str]]:
-    source = run.source
-    changed = {True: " with local changes", False: "", None: ""}[source.dirty]
-    rows = [
-        ("Project", source.project),
-        ("Entry point", source.entry_point),
-        ("Commit", source.commit and source.commit + changed),
-        ("Artifacts", run.artifact_uri),
-    ]
-    return [(name, _text(value)) for name, value in rows if value]
+    curves = [image(one.name, one.large) for one in series[:_CURVES]]
+    summary = table(("Metric", "Last", "Min", "Max", "Points"), rows)
+    return ["## Metrics", summary, *more(total - len(series), "metrics", run.id), *curves]
 
 
 def _see_also(run: Run, links: Mapping[str, str]) -> list[str]:
@@ -166,23 +163,5 @@ def _see_also(run: Run, links: Mapping[str, str]) -> list[str]:
     return ["## See also", *(["\n".join(offered)] if offered else []), shell]
 
 
-def _more(count: int, what: str, run_id: str) -> list[str]:
-    return [f"And {count} more {what}: `prefect-ml runs show {run_id}`."] if count > 0 else []
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    columns = list(head)
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _image(name: str, svg: str) -> str:
-    return f"![{_text(name, 80)}]({data_uri(svg)})"
-
-
 def _text(text: str, limit: int = 200) -> str:
     return markdown_text(text, limit)
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -18,11 +18,23 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["LARGE", "SMALL", "Size", "data_uri", "draw_curve"]
+__all__ = [
+    "LARGE",
+    "SMALL",
+    "TEXT",
+    "Size",
+    "data_uri",
+    "draw_curve",
+    "draw_frame",
+    "label",
+    "path_through",
+    "value_labels",
+]
 
 # Middle tones: the page's ground may be white or nearly black, and an image cannot ask which.
 _LINE = "#3b82f6"
-_TEXT = "#808893"
+TEXT = "#808893"
+"""Colour of labels."""
 _BUCKETS = 150
 
 
@@ -59,29 +71,30 @@ def draw_curve(name: str, history: MetricHistory, size: Size = SMALL) -> str:
     values = np.where(np.isfinite(history.values), history.values, np.nan)
     finite = values[~np.isnan(values)]
     last = number(float(history.values[-1]), 4) if len(values) else ""
-    parts = [_header(name, last, size), _frame(size)]
+    parts = [_header(name, last, size), draw_frame(size)]
     if len(finite):
         parts.append(_curve(_positions(history.steps), values, size))
-        parts.append(_value_labels(float(finite.min()), float(finite.max()), size))
+        parts.append(value_labels(float(finite.min()), float(finite.max()), size))
     parts.append(_step_labels(history, len(values) - len(finite), size))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size.width}" height="{size.height}"'
         f' viewBox="0 0 {size.width} {size.height}" role="img" font-family="system-ui,sans-serif" font-size="11"'
-        f' fill="{_TEXT}"><title>{xml_text(name)}</title>{"".join(parts)}</svg>'
+        f' fill="{TEXT}"><title>{xml_text(name)}</title>{"".join(parts)}</svg>'
     )
 
 
 def _header(name: str, last: str, size: Size) -> str:
     room = size.width // 8 - len(last)
     return (
-        _label(4, 14, xml_text(name, room), "start", ' font-weight="600" font-size="12"')
-        + _label(size.width - 10, 14, last, "end", f' font-weight="600" font-size="12" fill="{_LINE}"')
+        label(4, 14, xml_text(name, room), "start", ' font-weight="600" font-size="12"')
+        + label(size.width - 10, 14, last, "end", f' font-weight="600" font-size="12" fill="{_LINE}"')
     )  # fmt: skip
 
 
-def _frame(size: Size) -> str:
+def draw_frame(size: Size) -> str:
+    """Draw the two axes."""
     left, top, right, bottom = size.box
-    return f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="{_TEXT}" stroke-opacity=".45"/>'
+    return f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="{TEXT}" stroke-opacity=".45"/>'
 
 
 def _curve(xs: Floats, values: Floats, size: Size) -> str:
@@ -92,11 +105,16 @@ def _curve(xs: Floats, values: Floats, size: Size) -> str:
     heights = _heights(values)
     across, down = left + 3 + xs * (right - left - 6), bottom - 3 - heights * (bottom - top - 6)
     end = int(np.flatnonzero(~np.isnan(down))[-1])
+    last = f'<circle cx="{across[end]:.1f}" cy="{down[end]:.1f}" r="2.6" fill="{_LINE}"/>'
+    return path_through(across, down, _LINE) + last
+
+
+def path_through(across: Floats, down: Floats, colour: str) -> str:
+    """Draw a line through points; where one is not finite it has a gap, and a point alone is a dot."""
     lines, dots = _paths(zip(across.tolist(), down.tolist(), strict=True))
     return (
-        f'<g fill="none" stroke="{_LINE}" stroke-linecap="round" stroke-linejoin="round">'
+        f'<g fill="none" stroke="{colour}" stroke-linecap="round" stroke-linejoin="round">'
         f'<path d="{lines}" stroke-width="1.6"/><path d="{dots}" stroke-width="4"/></g>'
-        f'<circle cx="{across[end]:.1f}" cy="{down[end]:.1f}" r="2.6" fill="{_LINE}"/>'
     )
 
 
@@ -138,7 +156,7 @@ def _paths(points: Iterable[tuple[float, float]]) -> tuple[str, str]:
     """Give the lines between gaps, and the points that stand alone as strokes of no length, which show as dots."""
     strokes: list[list[str]] = [[]]
     for x, y in points:
-        if not math.isnan(y):
+        if math.isfinite(y):
             strokes[-1].append(f"{x:.1f} {y:.1f}")
         elif strokes[-1]:
             strokes.append([])
@@ -147,22 +165,23 @@ def _paths(points: Iterable[tuple[float, float]]) -> tuple[str, str]:
     return "".join(lines), "".join(dots)
 
 
-def _value_labels(low: float, high: float, size: Size) -> str:
+def value_labels(low: float, high: float, size: Size) -> str:
+    """Write the lowest and the highest value beside the axis."""
     left, top, _, bottom = size.box
     if low == high:
-        return _label(left - 5, (top + bottom) // 2 + 4, number(low, 3), "end")
-    return _label(left - 5, top + 8, number(high, 3), "end") + _label(left - 5, bottom, number(low, 3), "end")
+        return label(left - 5, (top + bottom) // 2 + 4, number(low, 3), "end")
+    return label(left - 5, top + 8, number(high, 3), "end") + label(left - 5, bottom, number(low, 3), "end")
 
 
 def _step_labels(history: MetricHistory, missing: int, size: Size) -> str:
     left, _, right, _ = size.box
     below = size.height - 6
     note = f"{missing} of {len(history)} not finite" if missing else "" if len(history) else "no points"
-    labels = _label((left + right) // 2, below, note, "middle") if note else ""
+    labels = label((left + right) // 2, below, note, "middle") if note else ""
     if len(history):
         first, last = int(history.steps[0]), int(history.steps[-1])
-        labels += _label(left, below, _step(first), "start")
-        labels += _label(right, below, _step(last), "end") if last != first else ""
+        labels += label(left, below, _step(first), "start")
+        labels += label(right, below, _step(last), "end") if last != first else ""
     return labels
 
 
@@ -170,5 +189,6 @@ def _step(step: int) -> str:
     return str(step) if abs(step) < 10**8 else number(step, 3)
 
 
-def _label(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
+def label(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
+    """Write a text; `text` is XML already."""
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{more}>{text}</text>' if text else ""

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from xml.sax.saxutils import escape
 
-__all__ = ["duration", "markdown_text", "number", "shorten", "xml_text"]
+__all__ = ["duration", "markdown_text", "mermaid_text", "number", "shorten", "xml_text"]
 
 # What XML 1.0 cannot carry at all, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -29,6 +29,11 @@ def xml_text(text: str, limit: int = 200) -> str:
 def markdown_text(text: str, limit: int = 200) -> str:
     """Escape text so that markdown, a table's cell included, shows it as it is."""
     return _MARKUP.sub(r"\\\1", shorten(text, limit))
+
+
+def mermaid_text(text: str, limit: int = 200) -> str:
+    """Escape text for a quoted label of mermaid, which is HTML and has codes of its own for characters."""
+    return "".join(one if one.isalnum() or one in " -_.," else f"#{ord(one)};" for one in shorten(text, limit))
 
 
 def number(value: float, digits: int = 6) -> str:

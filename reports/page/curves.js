@@ -3,6 +3,7 @@
 const curveChoice = { axis: "step", log: false, smoothing: 0, search: "", more: 6, wide: new Set() };
 const AXES = [["step", "Step"], ["relative", "Relative time"], ["wall", "Wall time"]];
 const FAINT_UP_TO = 24;
+const CROWD = 40;
 
 const hasCurve = (name) => curves.get(name).some((one) => one.values.length > 1);
 
@@ -29,7 +30,7 @@ function line(curve, values, style) {
   return {
     x: places(curve), y: values, meta: curve.run.index, mode: marked ? "markers" : "lines", type: "scatter", connectgaps: false,
     text: curve.values.map((value, i) => `${name}<br>${number(value)} at step ${curve.steps[i]}`), hovertemplate: "%{text}<extra></extra>",
-    line: { color: inkOf(curve.run), width: 1.8 }, marker: { color: inkOf(curve.run), size: 6 }, ...style,
+    opacity: shownRuns().length > CROWD ? 0.6 : 1, line: { color: inkOf(curve.run), width: shownRuns().length > CROWD ? 1.1 : 1.8 }, marker: { color: inkOf(curve.run), size: 6 }, ...style,
   };
 }
 

@@ -1,0 +1,37 @@
+"""Finding the run that somebody means by the beginning of its id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import RunNotFound
+
+if TYPE_CHECKING:
+    from ..store import Run
+
+__all__ = ["find_run"]
+
+
+def find_run(run_id: str) -> Run:
+    """Give the run with this id, or the only one whose id begins so.
+
+    Raises:
+        RunNotFound: There is none.
+        click.BadParameter: There are several.
+    """
+    from ..store import get_run, search_runs
+
+    try:
+        return get_run(run_id)
+    except RunNotFound:
+        # What the filter language would read as more than plain text is no beginning of an id.
+        if not run_id or set(run_id) & set("'%_\\"):
+            raise
+        found = search_runs(f"id like '{run_id}%'", limit=2)
+        if len(found) > 1:
+            raise click.BadParameter(f"More than one run's id begins with {run_id!r}; give more of it.") from None
+        if not found:
+            raise
+        return found[0]
