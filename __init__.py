@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         save_model,
     )
     from .store import get_run, metric_history, search_runs
+    from .store.run_artifacts import download_artifacts, list_artifacts
     from .tasks.active import current_run
     from .tasks.autolog import autolog
     from .tasks.log import (
@@ -55,6 +56,7 @@ _MODULES = {
         "save_model",
     ),
     ".store": ("get_run", "metric_history", "search_runs"),
+    ".store.run_artifacts": ("download_artifacts", "list_artifacts"),
     ".tasks.active": ("current_run",),
     ".tasks.autolog": ("autolog",),
     ".tasks.log": (
@@ -81,10 +83,12 @@ __all__ = [
     "build_bento",
     "current_run",
     "deploy_endpoint",
+    "download_artifacts",
     "get_endpoint",
     "get_model_version",
     "get_run",
     "infer_signature",
+    "list_artifacts",
     "list_endpoints",
     "load_model",
     "log_artifact",

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from ..errors import ArtifactError
 from . import schema
-from .engine import Store, current_store, now_ms
+from .clock import now_ms
+from .engine import Store, current_store
 from .upsert import upsert
 
-__all__ = ["LoggedModelRow", "find_logged_model", "is_vouched", "record_logged_model"]
+__all__ = ["LoggedModelRow", "find_logged_model", "is_vouched", "logged_models", "record_logged_model"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,18 @@ def find_logged_model(run_id: str, path: str, *, store: Store | None = None) -> 
     if row is None:
         raise ArtifactError(f"Run {run_id} has logged no model {path!r}; log one with prefect_ml.log_model first.")
     return LoggedModelRow(*row)
+
+
+def logged_models(run_id: str, attempt: int, *, store: Store | None = None) -> list[LoggedModelRow]:
+    """Give the models that one attempt of a run has logged, by path."""
+    table = schema.logged_models
+    query = (
+        sa.select(table.c.run_id, table.c.attempt, table.c.path, table.c.uri, table.c.digest, table.c.flavor)
+        .where(table.c.run_id == run_id, table.c.attempt == attempt)
+        .order_by(table.c.path)
+    )
+    with current_store(store).read() as connection:
+        return [LoggedModelRow(*row) for row in connection.execute(query)]
 
 
 def is_vouched(digest: str, *, store: Store | None = None) -> bool:

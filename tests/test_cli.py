@@ -35,7 +35,7 @@ from prefect_ml.store import as_json
 _PROGRAM = Path(sys.executable).with_name("prefect-ml")
 _ROOT = Path(__file__).parent.parent
 _DOCS = _ROOT / "docs" / "cli.md"
-_GROUPS = ("runs", "models", "endpoints", "store")
+_GROUPS = ("runs", "artifacts", "models", "endpoints", "store")
 Invoke = Callable[..., Any]
 
 

@@ -15,7 +15,7 @@ from .parallel import in_parallel
 from .paths import RESERVED, below, check_relative, parent_of, shown
 from .progress import progress
 
-__all__ = ["Survey", "exists", "fetch", "list_entries", "list_files", "survey"]
+__all__ = ["Survey", "copy_out", "exists", "fetch", "list_entries", "list_files", "survey"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Survey:
     def found(self) -> list[Artifact]:
         """The artifacts at or below the path, by their path below the root."""
         return [one for one in self.ledger.artifacts if _is_within(one.path, self.path)]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a single file is there."""
+        return any(one.path == self.path for one in self.found)
 
     @property
     def missing(self) -> list[str]:
@@ -126,20 +131,33 @@ def fetch(
         IntegrityError: A file is not the one that was recorded, or is gone.
     """
     seen = survey(uri, root=root, options=options, patience=patience)
-    if seen.missing:
-        raise IntegrityError(f"{seen.missing[0]!r} is gone from {shown(uri)}, where it was logged; log it again.")
     if not seen.exists and not _is_empty_folder(seen):
         raise ArtifactError(f"There is nothing at {shown(uri)}; check the path.")
-    if any(one.path == seen.path for one in seen.found):
-        targets = {seen.path: to}
-    else:
-        targets = {one.path: to / check_relative(_relative(one.path, seen.path)) for one in seen.found}
-        to.mkdir(parents=True, exist_ok=True)
-    with progress(f"Reading {PurePosixPath(uri).name}", sum(one.size for one in seen.found)) as advance:
-        small_first = sorted(seen.found, key=lambda one: one.size)
-        calls = [lambda one=one: _fetch_one(seen, one, targets[one.path], advance) for one in small_first]
-        in_parallel(calls, sizes=[one.size for one in small_first])
+    if seen.is_file:
+        copy_out(seen, {seen.path: to})
+        return to
+    to.mkdir(parents=True, exist_ok=True)
+    copy_out(seen, {one.path: to / check_relative(_relative(one.path, seen.path)) for one in seen.found})
     return to
+
+
+def copy_out(seen: Survey, targets: Mapping[str, Path]) -> None:
+    """Copy what was found to local paths, several files at once, each checked when it has arrived.
+
+    Args:
+        seen: What was found.
+        targets: Where the copy of each artifact goes, by its path below the root.
+
+    Raises:
+        ArtifactError: A file cannot be read or written.
+        IntegrityError: A file is not the one that was recorded, or is gone.
+    """
+    if seen.missing:
+        raise IntegrityError(f"{seen.missing[0]!r} is gone from {shown(seen.root)}, where it was logged; log it again.")
+    found = sorted(seen.found, key=lambda one: one.size)
+    sizes = [one.size for one in found]
+    with progress(f"Reading {PurePosixPath(seen.place).name}", sum(sizes)) as advance:
+        in_parallel([lambda one=one: _fetch_one(seen, one, targets[one.path], advance) for one in found], sizes=sizes)
 
 
 def _fetch_one(seen: Survey, one: Artifact, to: Path, advance: Advance) -> None:
