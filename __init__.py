@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .flows.projects import run_project
     from .registry import get_model_version, model_history, search_model_versions, search_models
+    from .reports import diff_runs
     from .serving import (
         build_bento,
         deploy_endpoint,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .store.run_artifacts import download_artifacts, list_artifacts
     from .tasks.active import current_run
     from .tasks.autolog import autolog
+    from .tasks.compare import compare_runs
     from .tasks.log import (
         log_artifact,
         log_artifacts,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 _MODULES = {
     ".flows.projects": ("run_project",),
     ".registry": ("get_model_version", "model_history", "search_model_versions", "search_models"),
+    ".reports": ("diff_runs",),
     ".serving": (
         "build_bento",
         "deploy_endpoint",
@@ -59,6 +62,7 @@ _MODULES = {
     ".store.run_artifacts": ("download_artifacts", "list_artifacts"),
     ".tasks.active": ("current_run",),
     ".tasks.autolog": ("autolog",),
+    ".tasks.compare": ("compare_runs",),
     ".tasks.log": (
         "log_artifact",
         "log_artifacts",
@@ -81,8 +85,10 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "autolog",
     "build_bento",
+    "compare_runs",
     "current_run",
     "deploy_endpoint",
+    "diff_runs",
     "download_artifacts",
     "get_endpoint",
     "get_model_version",

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .active import ActiveRun, current_run
-    from .coarse import log_artifacts, log_model, promote, register_model
+    from .coarse import compare_runs, log_artifacts, log_model, promote, register_model
     from .track import track, tracked_flow, tracked_task
 
 __all__ = [
     "ActiveRun",
+    "compare_runs",
     "current_run",
     "log_artifacts",
     "log_model",
@@ -24,6 +25,7 @@ __all__ = [
 
 _MODULES = {
     "ActiveRun": "active",
+    "compare_runs": "coarse",
     "current_run": "active",
     "log_artifacts": "coarse",
     "log_model": "coarse",
