@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .engine import Store, current_store, now_ms, open_store
+from .clock import now_ms
+from .engine import Store, current_store, open_store
 from .history import metric_history
 from .ids import child_id, new_id
 from .queries import get_run, search_runs
 from .records import MetricHistory, Run, RunList, Source, as_json, from_ms, to_ms
 from .upgrade import upgrade_store
-from .writer import recover
+from .writers import recover
 
 __all__ = [
     "MetricHistory",

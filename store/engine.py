@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,15 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import FunctionElement
 
 from ..errors import SettingsError, StoreError
 from ..settings import Settings, load_settings
+from .interning import IdsCache
 
-__all__ = ["Store", "connect_store", "current_store", "now_ms", "open_store"]
+__all__ = ["Store", "connect_store", "current_store", "open_store"]
 
 _READ = "prefect_ml_read"
-
-
-class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
-    """The database's own clock, in milliseconds since 1970."""
-
-    type = sa.BigInteger()
-    inherit_cache = True
-    name = "now_ms"
-
-
-@compiles(now_ms, "sqlite")
-def _sqlite_now(*_: Any, **__: Any) -> str:
-    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-
-
-@compiles(now_ms, "postgresql")
-def _postgresql_now(*_: Any, **__: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+_MIGRATE = "prefect_ml_migrate"
 
 
 @dataclass(frozen=True)
@@ -49,6 +31,7 @@ class Store:
 
     engine: Engine = field(repr=False)
     settings: Settings
+    ids: IdsCache = field(default_factory=IdsCache, repr=False, compare=False)
 
     @property
     def url(self) -> str:
@@ -74,6 +57,39 @@ class Store:
         """
         with self._translated(), self.engine.connect().execution_options(**{_READ: True}) as connection:
             yield connection
+
+    def sync(self) -> None:
+        """Bring what was committed to the disk itself; PostgreSQL has done so at each commit.
+
+        SQLite in WAL mode does that only now and then, so that commits are quick: they survive the death of a
+        process anyway.
+        """
+        if self.engine.dialect.name == "sqlite":
+            with suppress(FileNotFoundError):  # everything is in the database file
+                fd = os.open(f"{self.engine.url.database}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+    @contextmanager
+    def migrating(self) -> Generator[Connection]:
+        """Open a transaction in which tables may be built anew: SQLite checks references only at its end.
+
+        Raises:
+            StoreError: The database refused, or references would lead nowhere.
+        """
+        with self._translated(), self.engine.connect().execution_options(**{_MIGRATE: True}) as connection:
+            try:
+                with connection.begin():
+                    yield connection
+                    if (
+                        connection.dialect.name == "sqlite"
+                        and connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    ):
+                        raise StoreError(f"The store {self.url} has rows that refer to nothing; restore a backup.")
+            finally:
+                connection.invalidate()
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -152,10 +168,18 @@ def _sqlite(url: sa.URL) -> Engine:
 def _on_sqlite_connect(connection: Any, _: Any) -> None:
     # The driver's own transaction handling would start writes too late to be serialised.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 30000"):
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "busy_timeout = 30000",
+        "case_sensitive_like = ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _on_sqlite_begin(connection: Connection) -> None:
-    reading = connection.get_execution_options().get(_READ)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get(_MIGRATE):
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    connection.exec_driver_sql("BEGIN" if options.get(_READ) else "BEGIN IMMEDIATE")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import sqlalchemy as sa
 
+from ..errors import RunNotFound, TrackingError
 from . import schema
+from .codec import Points, concatenate, decode
 from .engine import Store, current_store
-from .queries import get_run
 from .records import MetricHistory
-from .series import decode
+from .writers import flush_pending
 
 __all__ = ["metric_history"]
+
+_r = schema.runs.c
+_g = schema.segments.c
 
 
 def metric_history(
@@ -22,35 +26,64 @@ def metric_history(
     Args:
         run_id: The run.
         name: The metric.
-        max_points: Give at most this many, evenly chosen; `sampled` says whether any were left out.
+        max_points: Give at most this many, two at least; `sampled` says whether any were left out. The first and the
+            last point stay, and of each stretch between them the lowest and the highest, so that no spike is lost.
         attempt: The attempt; the latest by default.
         store: Another store than the one that the settings name.
 
     Raises:
         RunNotFound: No run has this id.
+        TrackingError: `max_points` is less than two.
     """
+    if max_points is not None and max_points < 2:
+        raise TrackingError(f"max_points must be 2 or more, not {max_points}; leave it out to get every point.")
     store = current_store(store)
-    attempt = attempt or get_run(run_id, store=store).attempt
-    query = (
-        sa.select(schema.segments.c.data)
-        .join_from(schema.segments, schema.series)
-        .join(schema.names)
-        .where(schema.series.c.run_id == run_id, schema.series.c.attempt == attempt, schema.names.c.name == name)
-        .order_by(schema.segments.c.id)
-    )
+    flush_pending(store)
+    points = concatenate([decode(blob) for blob in _segments(store, run_id, name, attempt)])
+    points = _ordered(points)
+    if max_points is None or len(points) <= max_points:
+        return MetricHistory(points.steps, points.times, points.values)
+    chosen = _outline(points.values, max_points)
+    return MetricHistory(points.steps[chosen], points.times[chosen], points.values[chosen], sampled=True)
+
+
+def _segments(store: Store, run_id: str, name: str, attempt: int | None) -> list[bytes]:
     with store.read() as connection:
-        return _assemble(list(connection.execute(query).scalars()), max_points)
+        run = connection.execute(sa.select(_r.seq, _r.attempt).where(_r.id == run_id)).first()
+        if run is None:
+            raise RunNotFound(run_id)
+        query = (
+            sa.select(_g.data)
+            .join_from(schema.segments, schema.names, schema.names.c.id == _g.name_id)
+            .where(_g.run_seq == run.seq, _g.attempt == (attempt or run.attempt), schema.names.c.name == name)
+            .order_by(_g.number)
+        )
+        return list(connection.execute(query).scalars())
 
 
-def _assemble(blobs: list[bytes], max_points: int | None) -> MetricHistory:
-    if not blobs:
-        return MetricHistory(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
-    decoded = [decode(blob) for blob in blobs]
-    steps = np.concatenate([part[0] for part in decoded])
-    times = np.concatenate([part[1] for part in decoded])
-    values = np.concatenate([part[2] for part in decoded])
-    order = np.lexsort((times, steps))  # stable: equal points stay in their order of arrival
-    sampled = max_points is not None and len(order) > max_points
-    if max_points is not None and sampled:
-        order = order[np.linspace(0, len(order) - 1, max_points).astype(np.int64)]
-    return MetricHistory(steps[order], times[order], values[order], sampled=sampled)
+def _ordered(points: Points) -> Points:
+    steps, times = np.diff(points.steps), np.diff(points.times)
+    if bool(((steps > 0) | ((steps == 0) & (times >= 0))).all()):
+        return points
+    order = np.lexsort((points.times, points.steps))  # stable: equal points stay in their order of arrival
+    return Points(points.steps[order], points.times[order], points.values[order])
+
+
+def _outline(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]], count: int
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Choose the first and last position, and the lowest and highest of each of `count` / 2 - 1 stretches between."""
+    ends = np.array([0, len(values) - 1])
+    stretches = count // 2 - 1
+    if not stretches:
+        return ends
+    inner = values[1:-1]
+    width = -(-len(inner) // stretches)
+    padded = np.full(width * stretches, np.nan)
+    padded[: len(inner)] = inner
+    rows = padded.reshape(stretches, width)
+    starts = np.arange(stretches) * width + 1
+    # A stretch of nothing but NaN keeps its first point, so that the gap is seen.
+    low = np.where(np.isnan(rows), np.inf, rows).argmin(axis=1) + starts
+    high = np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1) + starts
+    return np.unique(np.concatenate([ends, np.minimum(low, len(values) - 2), np.minimum(high, len(values) - 2)]))

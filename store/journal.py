@@ -1,138 +1,335 @@
-"""The journal: a local file in which a point is safe from the death of its process before `log_metric` returns.
+"""The journal: memory-mapped local files in which a write is safe from the death of its process before it returns.
 
-Every record is `kind (1 byte), length (4 bytes), payload`. A file begins with a header record that names its owner
-and its store; a series is named once, by a key record, before its first point. The database remembers up to which
-offset a journal was applied, in the same transaction as the points themselves: a replay adds nothing twice.
+A journal file has a fixed size; its blocks are on disk before it is mapped, so that a full disk is an error and not a
+killed process. When it is full, the next one begins. After the header, records lie in slots of 32 bytes: `step, time,
+value, key, kind`. The kind comes last, and with it a record counts: a process killed before leaves a free slot, where
+reading ends. A text entry or a block of points has its payload in the slots behind, written before its first slot.
+
+A living process holds a POSIX lock on each of its files. Forked children do not inherit it, the system releases it
+when the process dies, and it means the same inside and outside a container.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import functools
 import json
+import mmap
 import os
 import struct
 import uuid
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Generator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import StoreError
-from ..processes import Owner, is_alive, this_process
-from .series import Point, SeriesKey
+from .codec import Points, concatenate
 
-__all__ = ["Journal", "JournalFile", "abandoned", "read_points"]
+__all__ = [
+    "IS_POINT",
+    "SLOT",
+    "START",
+    "Abandoned",
+    "Batch",
+    "Entry",
+    "JournalFile",
+    "SeriesKey",
+    "abandoned",
+    "key_entry",
+    "pack_entry",
+    "pack_point",
+    "read_batch",
+]
 
-_FRAME = struct.Struct("<BI")
-_POINT = struct.Struct("<Iqqd")
-_POINT_RECORD = struct.Struct("<BIIqqd")
-_HEADER, _KEY, _VALUE = 1, 2, 3
+SLOT = 32
+START = 512  # the first record
+_STRETCH = 1 << 16  # slots that are looked at in one go
+_MAGIC = b"prefect-ml 2\n"
+_POINT = struct.Struct("<qqdII")
+_IS_ENTRY, _IS_BLOCK = 2, 3
+_COLUMNS = (("step", "int64"), ("time", "int64"), ("value", "float64"))
+
+pack_point = _POINT.pack_into
+IS_POINT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """Which series a point belongs to."""
+
+    run_id: str
+    attempt: int
+    name: str
+
+
+Entry = dict[str, Any]
+"""A write other than points, as JSON has it; `store/entries.py` knows the kinds."""
+
+
+@dataclass
+class Batch:
+    """What a stretch of a journal holds.
+
+    Attributes:
+        points: Points of each series in order of arrival.
+        entries: The other writes, each with the offset behind it, in order.
+    """
+
+    points: dict[SeriesKey, Points] = field(default_factory=dict[SeriesKey, "Points"])
+    entries: list[tuple[int, Entry]] = field(default_factory=list[tuple[int, Entry]])
+
+    def __len__(self) -> int:
+        return len(self.entries) + sum(len(points) for points in self.points.values())
+
+
 class JournalFile:
-    """A journal as it lies on disk."""
+    """One file that this process writes. Not safe for threads by itself: its writer holds a lock.
 
-    path: Path
-    id: str
-    owner: Owner
-    store: str
+    Attributes:
+        id: Under which the database remembers how much of it was applied.
+        offset: End of what was written.
+        applied: End of what is in the database.
+        limit: Size of the file.
+        keys: Series by number, as far as the file was read.
+    """
 
+    __slots__ = ("_fd", "_named", "applied", "id", "keys", "limit", "map", "offset", "path")
 
-class Journal:
-    """The journal that this process writes. Not safe for threads by itself: its writer holds a lock."""
-
-    def __init__(self, folder: Path, store_url: str) -> None:
+    def __init__(self, folder: Path, store_key: str, size: int) -> None:
         self.id = uuid.uuid4().hex
         self.path = folder / f"{self.id}.journal"
-        self.offset = 0
-        self._keys: dict[SeriesKey, int] = {}
+        self.limit = size
+        self.offset = self.applied = START
+        self._named = 0
+        self.keys: dict[int, SeriesKey] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                self._lay(store_key)
+            except OSError:
+                os.close(self._fd)
+                self.path.unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise StoreError(
-                f"The journal {self.path} cannot be made ({error.strerror}); set PREFECT_ML_JOURNAL."
+                f"The journal {self.path} cannot be written ({error.strerror});"
+                " make room on that disk, or set PREFECT_ML_JOURNAL to a folder on another."
             ) from error
-        header = {"id": self.id, "owner": asdict(this_process()), "store": store_url}
-        self._append(_frame(_HEADER, json.dumps(header).encode()))
 
-    def add(self, key: SeriesKey, point: Point) -> None:
-        """Append one point.
+    def add_key(self, key: SeriesKey) -> int:
+        """Name a series once, before its first point in this file; give its number. There must be room."""
+        number = self._named
+        self.add_entry(key_entry(key, number))
+        self._named += 1
+        return number
 
-        Raises:
-            StoreError: The disk is full or gone; the point is not safe.
-        """
-        number = self._keys.get(key)
-        if number is None:
-            number = self._name(key)
-        self._append(_POINT_RECORD.pack(_VALUE, _POINT.size, number, *point))
+    def room(self, payload: int) -> bool:
+        """Whether a record with so many bytes behind its first slot still fits."""
+        return self.offset + SLOT + _padded(payload) <= self.limit
+
+    def add_entry(self, payload: bytes) -> int:
+        """Append an entry, packed, and give the offset behind it; there must be room."""
+        self.map[self.offset + SLOT : self.offset + SLOT + len(payload)] = payload
+        return self._commit(_IS_ENTRY, len(payload), 0, len(payload))
+
+    def add_block(self, number: int, points: Points) -> int:
+        """Append many points of one series and give the offset behind them; there must be room."""
+        position = self.offset + SLOT
+        for column in (points.steps, points.times, points.values):
+            payload = column.tobytes()
+            self.map[position : position + len(payload)] = payload
+            position += len(payload)
+        return self._commit(_IS_BLOCK, len(points), number, 24 * len(points))
 
     def discard(self) -> None:
         """Close and remove the file, once all of it is in the database."""
-        os.close(self._fd)
         self.path.unlink(missing_ok=True)
+        self.forget()
 
     def forget(self) -> None:
         """Close the file and leave it: in a forked child it is the parent's."""
+        with contextlib.suppress(BufferError):  # a forked child may find it in the middle of a reading
+            self.map.close()
         os.close(self._fd)
 
-    def _name(self, key: SeriesKey) -> int:
-        number = len(self._keys)
-        self._append(_frame(_KEY, json.dumps([number, key.run_id, key.attempt, key.name]).encode()))
-        self._keys[key] = number
-        return number
+    def _lay(self, store_key: str) -> None:
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._fd, 0, self.limit)
+        elif os.write(self._fd, bytes(self.limit)) != self.limit:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.map = mmap.mmap(self._fd, self.limit)
+        header = json.dumps({"id": self.id, "store": store_key, "pid": os.getpid()}).encode()
+        self.map[len(_MAGIC) : len(_MAGIC) + len(header)] = header
+        self.map[: len(_MAGIC)] = _MAGIC
 
-    def _append(self, record: bytes) -> None:
-        try:
-            written = os.write(self._fd, record)
-            if written != len(record):
-                os.ftruncate(self._fd, self.offset)
-                raise OSError(28, "No space left on device")
-        except OSError as error:
-            raise StoreError(
-                f"The journal {self.path} cannot be written ({error.strerror}); make room on that disk."
-            ) from error
-        self.offset += len(record)
+    def _commit(self, kind: int, step: int, key: int, payload: int) -> int:
+        pack_point(self.map, self.offset, step, 0, 0.0, key, kind)
+        self.offset += SLOT + _padded(payload)
+        return self.offset
 
 
-def abandoned(folder: Path, store_url: str) -> list[JournalFile]:
-    """Give the journals for this store whose owners have died."""
-    files = [_read_header(path) for path in sorted(folder.glob("*.journal"))]
-    return [file for file in files if file and file.store == store_url and not is_alive(file.owner)]
+def pack_entry(entry: Entry) -> bytes:
+    """Give the bytes of an entry."""
+    return json.dumps(entry).encode()
 
 
-def read_points(file: JournalFile, start: int) -> Iterator[tuple[SeriesKey, Point, int]]:
-    """Read the points at or after the offset `start`, each with the offset behind it; a torn tail ends the reading."""
-    keys: dict[int, SeriesKey] = {}
-    data = file.path.read_bytes()
-    for kind, payload, end in _frames(data):
-        if kind == _KEY:
-            number, run_id, attempt, name = json.loads(payload)
-            keys[number] = SeriesKey(run_id, attempt, name)
-        elif kind == _VALUE and end > start:
-            number, step, at, value = _POINT.unpack(payload)
-            yield keys[number], (step, at, value), end
+def key_entry(key: SeriesKey, number: int) -> bytes:
+    """Give the bytes of the entry that names a series."""
+    return pack_entry({"key": number, "run": key.run_id, "attempt": key.attempt, "name": key.name})
 
 
-def _frame(kind: int, payload: bytes) -> bytes:
-    return _FRAME.pack(kind, len(payload)) + payload
+@dataclass(frozen=True)
+class Abandoned:
+    """A journal file whose process has died; nobody else can take it while this is open."""
+
+    id: str
+    path: Path
+    data: bytes = field(repr=False)
 
 
-def _frames(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    position = 0
-    while position + _FRAME.size <= len(data):
-        kind, length = _FRAME.unpack_from(data, position)
-        end = position + _FRAME.size + length
-        if end > len(data):
-            return
-        yield kind, data[position + _FRAME.size : end], end
-        position = end
+@contextlib.contextmanager
+def abandoned(path: Path, store_key: str) -> Generator[Abandoned | None]:
+    """Take a file whose process has died, or give None: it lives, is of another store, or somebody else has it.
 
-
-def _read_header(path: Path) -> JournalFile | None:
+    Never ask for a file of this process: closing it a second time would give up its lock.
+    """
     try:
-        with path.open("rb") as file:
-            kind, length = _FRAME.unpack(file.read(_FRAME.size))
-            header = json.loads(file.read(length))
-        return JournalFile(path, header["id"], Owner(**header["owner"]), header["store"]) if kind == _HEADER else None
-    except (OSError, struct.error, ValueError, KeyError, TypeError):
-        return None  # being made at this moment, or removed, or not a journal: nothing to recover
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        yield None  # removed in this moment, or of another user
+        return
+    try:
+        yield _taken(fd, path, store_key)
+    finally:
+        os.close(fd)
+
+
+def _taken(fd: int, path: Path, store_key: str) -> Abandoned | None:
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        data = os.pread(fd, START, 0)
+        if not data.startswith(_MAGIC):
+            return None
+        header = json.loads(data[len(_MAGIC) :].rstrip(b"\0"))
+        whole = data + _rest(fd)
+    except (OSError, ValueError):
+        return None
+    return Abandoned(header["id"], path, whole) if header["store"] == store_key else None
+
+
+def _rest(fd: int) -> bytes:
+    parts: list[bytes] = []
+    position = START
+    while part := os.pread(fd, 1 << 24, position):  # any other way to read would close the file, and lose the lock
+        parts.append(part)
+        position += len(part)
+    return b"".join(parts)
+
+
+def read_batch(
+    data: bytes | mmap.mmap, keys: dict[int, SeriesKey], start: int = START, end: int | None = None
+) -> tuple[Batch, int]:
+    """Read the records between two offsets.
+
+    Args:
+        data: The file, from its first byte.
+        keys: The series that were named before `start`; those that are named behind it are added.
+        start: Offset of the first record.
+        end: Where to stop at the latest; a free slot ends the reading, too.
+
+    Returns:
+        What was found, and the offset behind the last record.
+    """
+    return _Reader(data, keys, start, end).read()
+
+
+class _Reader:
+    """Reads points in bulk: the records of a journal are points, with few others between them."""
+
+    def __init__(self, data: bytes | mmap.mmap, keys: dict[int, SeriesKey], start: int, end: int | None) -> None:
+        self._data = data
+        self._keys = keys
+        self._start = start
+        self._end = len(data) if end is None else end
+        self._parts: dict[int, list[Points]] = defaultdict(list)
+        self._entries: list[tuple[int, Entry]] = []
+
+    def read(self) -> tuple[Batch, int]:
+        import numpy as np
+
+        count = (self._end - self._start) // SLOT
+        slots: Any = np.frombuffer(self._data, _slot_type(), count, self._start)
+        index = 0
+        while index < count:
+            others = np.flatnonzero(slots["kind"][index : index + _STRETCH] != IS_POINT)
+            ahead = int(others[0]) if len(others) else min(_STRETCH, count - index)
+            self._take_points(slots[index : index + ahead])
+            index += ahead
+            if len(others):
+                taken = self._take_other(slots[index], self._start + index * SLOT)
+                if not taken:
+                    break
+                index += taken
+        points = {self._keys[number]: concatenate(parts) for number, parts in self._parts.items()}
+        return Batch(points, self._entries), self._start + index * SLOT
+
+    def _take_points(self, slots: Any) -> None:
+        import numpy as np
+
+        if not len(slots):
+            return
+        numbers = slots["key"]
+        last = int(numbers.max())
+        # A stable sort of 16-bit numbers takes linear time.
+        order = np.argsort(numbers.astype(np.uint16) if last < 1 << 16 else numbers, kind="stable")
+        ordered = numbers[order]
+        for chosen in np.split(order, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1):
+            number = int(numbers[chosen[0]])
+            columns = (slots[name][chosen].astype(kind) for name, kind in _COLUMNS)
+            self._parts[number].append(Points(*columns))
+
+    def _take_other(self, slot: Any, position: int) -> int:
+        """Take an entry or a block; give how many slots it covers, 0 where there is none."""
+        kind, length = int(slot["kind"]), int(slot["step"])
+        size = length if kind == _IS_ENTRY else 24 * length
+        behind = position + SLOT + _padded(size)
+        if kind not in (_IS_ENTRY, _IS_BLOCK) or behind > self._end:
+            return 0
+        if kind == _IS_ENTRY:
+            self._take_entry(json.loads(self._data[position + SLOT : position + SLOT + size]), behind)
+        else:
+            self._parts[int(slot["key"])].append(_read_block(self._data, position + SLOT, length))
+        return (behind - position) // SLOT
+
+    def _take_entry(self, entry: Entry, behind: int) -> None:
+        if "key" in entry:
+            self._keys[entry["key"]] = SeriesKey(entry["run"], entry["attempt"], entry["name"])
+        else:
+            self._entries.append((behind, entry))
+
+
+def _read_block(data: bytes | mmap.mmap, position: int, count: int) -> Points:
+    import numpy as np
+
+    columns: list[Any] = []
+    for _, kind in _COLUMNS:
+        columns.append(np.frombuffer(data[position : position + 8 * count], kind))
+        position += 8 * count
+    return Points(*columns)
+
+
+@functools.cache
+def _slot_type() -> Any:
+    import numpy as np
+
+    return np.dtype([("step", "<i8"), ("time", "<i8"), ("value", "<f8"), ("key", "<u4"), ("kind", "<u4")])
+
+
+def _padded(size: int) -> int:
+    return -(-size // SLOT) * SLOT

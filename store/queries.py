@@ -16,7 +16,7 @@ from .engine import Store, current_store
 from .filters import RUN_FIELDS, compile_filter, order_terms
 from .filters.fields import run_status
 from .records import Run, RunList, Source, from_ms
-from .writer import flush_pending
+from .writers import flush_pending
 
 __all__ = ["get_run", "search_runs"]
 
@@ -76,27 +76,29 @@ def search_runs(
 
 def _load(connection: Connection, query: sa.Select[Any]) -> list[Run]:
     rows = connection.execute(query).all()
-    ids = [row.id for row in rows]
-    params = _annotations(connection, schema.params, schema.params.c.value, ids)
-    metrics = _annotations(connection, schema.series, schema.series.c.last, ids)
-    tags = _annotations(connection, schema.tags, schema.tags.c.value, ids)
+    seqs = [row.seq for row in rows]
+    params = _annotations(connection, schema.params, schema.params.c.value, seqs)
+    metrics = _annotations(connection, schema.series, schema.series.c.last, seqs)
+    tags = _annotations(connection, schema.tags, schema.tags.c.value, seqs)
     return [
-        _run(row, params[row.id], {k: math.nan if v is None else v for k, v in metrics[row.id].items()}, tags[row.id])
+        _run(
+            row, params[row.seq], {k: math.nan if v is None else v for k, v in metrics[row.seq].items()}, tags[row.seq]
+        )
         for row in rows
     ]
 
 
 def _annotations(
-    connection: Connection, table: sa.Table, value: sa.ColumnElement[Any], ids: list[str]
-) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
-    query = sa.select(table.c.run_id, schema.names.c.name, value).join_from(table, schema.names)
+    connection: Connection, table: sa.Table, value: sa.ColumnElement[Any], seqs: list[int]
+) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    query = sa.select(table.c.run_seq, schema.names.c.name, value).join_from(table, schema.names)
     if "attempt" in table.c:
-        query = query.join(schema.runs, sa.and_(_r.id == table.c.run_id, _r.attempt == table.c.attempt))
+        query = query.join(schema.runs, sa.and_(_r.seq == table.c.run_seq, _r.attempt == table.c.attempt))
     query = query.order_by(schema.names.c.name)
-    for start in range(0, len(ids), 500):  # databases bound the number of parameters of one statement
-        for run_id, name, item in connection.execute(query.where(table.c.run_id.in_(ids[start : start + 500]))):
-            found[run_id][name] = item
+    for start in range(0, len(seqs), 500):  # databases bound the number of parameters of one statement
+        for seq, name, item in connection.execute(query.where(table.c.run_seq.in_(seqs[start : start + 500]))):
+            found[seq][name] = item
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +15,17 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["MetricHistory", "Run", "RunList", "Source", "as_json", "from_ms", "to_ms"]
+__all__ = [
+    "MetricHistory",
+    "Run",
+    "RunDataset",
+    "RunEnvironment",
+    "RunList",
+    "Source",
+    "as_json",
+    "from_ms",
+    "to_ms",
+]
 
 
 def from_ms(ms: int) -> datetime:
@@ -61,12 +73,20 @@ class Source:
         entry_point: Function, script or entry point that was run, or None.
         commit: Git commit, or None outside a repository.
         dirty: Whether the work tree differed from the commit, or None outside a repository.
+        branch: Branch that was checked out, or None outside a repository.
+        remote: Address of the repository's remote without its credentials, or None.
+        changes: Artifact with what differed from the commit, or None.
+        prefect: Flow, deployment, work pool and parameters of the Prefect run, or None outside Prefect.
     """
 
     project: str | None = None
     entry_point: str | None = None
     commit: str | None = None
     dirty: bool | None = None
+    branch: str | None = None
+    remote: str | None = None
+    changes: str | None = None
+    prefect: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,3 +175,49 @@ class MetricHistory:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+
+@dataclass(frozen=True)
+class RunDataset:
+    """A dataset as one run has used it.
+
+    Attributes:
+        name: What people call it.
+        role: What the run used it for, for instance `training`.
+        digest: Digest of its content.
+        kind: What it was when it was logged: pandas, polars, arrow, numpy, file, folder or url.
+        source: Where it came from, as far as that is known; else the empty text.
+        rows: Number of rows, or None where that means nothing.
+        schema: Name and type of each column.
+    """
+
+    name: str
+    role: str
+    digest: str
+    kind: str
+    source: str
+    rows: int | None
+    schema: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class RunEnvironment:
+    """Interpreter, platform and packages of a run.
+
+    Attributes:
+        digest: sha256 of the rest.
+        python: Version of Python, for instance `3.11.7`.
+        platform: System, release and processor.
+        packages: Version of every installed package by its name.
+    """
+
+    digest: str
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+
+    @staticmethod
+    def of(python: str, platform: str, packages: Mapping[str, str]) -> RunEnvironment:
+        """Make one, with its digest."""
+        content = json.dumps([python, platform, sorted(packages.items())])
+        return RunEnvironment(hashlib.sha256(content.encode()).hexdigest(), python, platform, dict(packages))

@@ -1,35 +1,30 @@
-"""The life of a run in the store: opened, kept alive, annotated, closed."""
+"""Opening runs and keeping them alive; what is written into an open run goes through its journal."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import ParamConflict, RunClosed, RunNotFound
+from ..errors import RunClosed, RunNotFound
 from . import schema
 from .artifacts import join
-from .engine import Store, now_ms
+from .clock import now_ms
+from .engine import Store
+from .entries import write_tags
+from .experiments import experiment_for
+from .interning import Ids
 from .records import Source
-from .upsert import insert_new, intern, upsert
+from .upsert import insert_new
 
-__all__ = [
-    "LOST_AFTER_MS",
-    "NewRun",
-    "OpenRun",
-    "close_run",
-    "heartbeat",
-    "open_run",
-    "set_source",
-    "write_params",
-    "write_tags",
-]
+__all__ = ["LOST_AFTER_MS", "NewRun", "OpenRun", "heartbeat", "open_run", "resume_run"]
 
 # A run whose process has not been heard of for this long is read as Crashed.
 LOST_AFTER_MS = 60_000
+_r = schema.runs.c
 
 
 @dataclass(frozen=True)
@@ -41,9 +36,12 @@ class NewRun:
     experiment: str
     user: str
     parent_id: str | None = None
+    parent_attempt: int | None = None
     flow_run_id: str | None = None
     task_run_id: str | None = None
     source: Source = field(default_factory=Source)
+    environment: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,14 @@ class OpenRun:
     """A run that takes writes.
 
     Attributes:
+        opened_at: Moment of this opening by the database's clock, in milliseconds since 1970.
         joined: Whether it was open already, so that another scope or process will close it.
     """
 
     id: str
     attempt: int
     artifact_uri: str
+    opened_at: int
     joined: bool
 
 
@@ -74,39 +74,17 @@ def open_run(store: Store, new: NewRun, *, attempt: int = 1, join_only: bool = F
         RunClosed: The attempt has ended, or a later one exists.
     """
     with store.write() as connection:
-        row = connection.execute(
-            sa.select(
-                schema.runs.c.attempt, schema.runs.c.status, schema.runs.c.artifact_uri, schema.runs.c.experiment_id
-            )
-            .where(schema.runs.c.id == new.id)
-            .with_for_update()
-        ).first()
+        ids = store.ids.within(connection)
+        opened = None
+        row = _find(connection, new.id)
         if row is None:
             if join_only:
                 raise RunNotFound(new.id)
-            return _insert(store, connection, new, attempt)
-        if join_only or row.attempt == attempt:
-            if row.status != "Running":
-                raise RunClosed(new.id, row.status)
-            return OpenRun(new.id, row.attempt, row.artifact_uri, joined=True)
-        if row.attempt > attempt:
-            raise RunClosed(new.id, f"attempt {row.attempt} has begun")
-        return _next_attempt(store, connection, new.id, attempt, row.experiment_id)
-
-
-def close_run(store: Store, run: OpenRun, status: str, *, error: str | None = None) -> None:
-    """Give a run its final status; an attempt that a later one has replaced only closes itself."""
-    with store.write() as connection:
-        connection.execute(
-            sa.update(schema.attempts)
-            .where(schema.attempts.c.run_id == run.id, schema.attempts.c.number == run.attempt)
-            .values(status=status, ended_at=now_ms(), error=error)
-        )
-        connection.execute(
-            sa.update(schema.runs)
-            .where(schema.runs.c.id == run.id, schema.runs.c.attempt == run.attempt)
-            .values(status=status, ended_at=now_ms(), heartbeat_at=now_ms())
-        )
+            opened = _insert(store, connection, ids, new, attempt)
+            row = None if opened else _find(connection, new.id)  # somebody else was first
+        opened = opened or _reopen(store, connection, row, new, attempt, join_only=join_only)
+    ids.keep()
+    return opened
 
 
 def heartbeat(store: Store, run_ids: Iterable[str]) -> None:
@@ -121,98 +99,108 @@ def heartbeat(store: Store, run_ids: Iterable[str]) -> None:
             )
 
 
-def set_source(store: Store, run_id: str, source: Source) -> None:
-    """Record where the code of a run came from."""
-    with store.write() as connection:
-        connection.execute(sa.update(schema.runs).where(schema.runs.c.id == run_id).values(source=asdict(source)))
-
-
-def write_params(store: Store, run: OpenRun, values: Mapping[str, str]) -> None:
-    """Write params, each once per attempt: all of them or none.
+def resume_run(store: Store, run_id: str) -> OpenRun:
+    """Open a run that has ended once more: the same attempt takes writes again.
 
     Raises:
-        ParamConflict: One has another value already.
+        RunNotFound: There is no such run.
     """
     with store.write() as connection:
-        for name, value in values.items():
-            _write_param(connection, run, name, value)
-
-
-def write_tags(store: Store, run_id: str, values: Mapping[str, str]) -> None:
-    """Set tags; the last value wins."""
-    with store.write() as connection:
-        _write_tags(connection, run_id, values)
-
-
-def _insert(store: Store, connection: Connection, new: NewRun, attempt: int) -> OpenRun:
-    experiment_id = intern(connection, schema.experiments, new.experiment, created_at=now_ms())
-    artifact_uri = _artifact_uri(store, experiment_id, new.id, attempt)
-    connection.execute(
-        sa.insert(schema.runs).values(
-            id=new.id,
-            experiment_id=experiment_id,
-            parent_id=new.parent_id,
-            name=new.name,
-            status="Running",
-            attempt=attempt,
-            user=new.user,
-            started_at=now_ms(),
-            heartbeat_at=now_ms(),
-            artifact_uri=artifact_uri,
-            source=asdict(new.source),
-            flow_run_id=new.flow_run_id,
-            task_run_id=new.task_run_id,
+        row = _find(connection, run_id)
+        if row is None:
+            raise RunNotFound(run_id)
+        if row.status == "Running":
+            return OpenRun(run_id, row.attempt, row.artifact_uri, row.started_at, joined=True)
+        again = {"status": "Running", "ended_at": None}
+        connection.execute(sa.update(schema.runs).where(_r.seq == row.seq).values(heartbeat_at=now_ms(), **again))
+        connection.execute(
+            sa.update(schema.attempts)
+            .where(schema.attempts.c.run_seq == row.seq, schema.attempts.c.number == row.attempt)
+            .values(error=None, **again)
         )
+    return OpenRun(run_id, row.attempt, row.artifact_uri, row.now, joined=False)
+
+
+def _find(connection: Connection, run_id: str) -> Any:
+    query = sa.select(
+        _r.seq, _r.attempt, _r.status, _r.artifact_uri, _r.experiment_id, _r.started_at, now_ms().label("now")
     )
-    _insert_attempt(connection, new.id, attempt)
-    return OpenRun(new.id, attempt, artifact_uri, joined=False)
+    return connection.execute(query.where(_r.id == run_id).with_for_update()).first()
 
 
-def _next_attempt(store: Store, connection: Connection, run_id: str, attempt: int, experiment_id: int) -> OpenRun:
-    artifact_uri = _artifact_uri(store, experiment_id, run_id, attempt)
+def _reopen(store: Store, connection: Connection, row: Any, new: NewRun, attempt: int, *, join_only: bool) -> OpenRun:
+    if join_only or row.attempt == attempt:
+        if row.status != "Running":
+            raise RunClosed(new.id, row.status)
+        return OpenRun(new.id, row.attempt, row.artifact_uri, row.now, joined=True)
+    if row.attempt > attempt:
+        raise RunClosed(new.id, f"attempt {row.attempt} has begun")
+    return _next_attempt(store, connection, row, new, attempt)
+
+
+def _insert(store: Store, connection: Connection, ids: Ids, new: NewRun, attempt: int) -> OpenRun | None:
+    """Make the run, unless another process has just done so."""
+    experiment_id = experiment_for(connection, new.experiment)
+    artifact_uri = _artifact_uri(store, experiment_id, new.id, attempt)
+    row = {
+        "id": new.id,
+        "experiment_id": experiment_id,
+        "parent_id": new.parent_id,
+        "parent_attempt": new.parent_attempt,
+        "superseded": False,
+        "name": new.name,
+        "status": "Running",
+        "attempt": attempt,
+        "user": new.user,
+        "started_at": now_ms(),
+        "heartbeat_at": now_ms(),
+        "artifact_uri": artifact_uri,
+        "source": asdict(new.source),
+        "environment": new.environment,
+        "flow_run_id": new.flow_run_id,
+        "task_run_id": new.task_run_id,
+    }
+    if not insert_new(connection, schema.runs, row):
+        return None
+    made = connection.execute(sa.select(_r.seq, _r.started_at).where(_r.id == new.id)).one()
+    ids.add_run(new.id, made.seq)
+    _insert_attempt(connection, made.seq, attempt)
+    write_tags(connection, ids, made.seq, new.tags)
+    return OpenRun(new.id, attempt, artifact_uri, made.started_at, joined=False)
+
+
+def _next_attempt(store: Store, connection: Connection, row: Any, new: NewRun, attempt: int) -> OpenRun:
+    artifact_uri = _artifact_uri(store, row.experiment_id, new.id, attempt)
     connection.execute(
         sa.update(schema.runs)
-        .where(schema.runs.c.id == run_id)
-        .values(status="Running", attempt=attempt, ended_at=None, heartbeat_at=now_ms(), artifact_uri=artifact_uri)
+        .where(_r.seq == row.seq)
+        .values(
+            status="Running",
+            attempt=attempt,
+            ended_at=None,
+            heartbeat_at=now_ms(),
+            artifact_uri=artifact_uri,
+            parent_attempt=new.parent_attempt,
+            superseded=False,
+        )
     )
-    _insert_attempt(connection, run_id, attempt)
-    return OpenRun(run_id, attempt, artifact_uri, joined=False)
+    _supersede_children(connection, new.id, attempt)
+    _insert_attempt(connection, row.seq, attempt)
+    return OpenRun(new.id, attempt, artifact_uri, row.now, joined=False)
 
 
-def _insert_attempt(connection: Connection, run_id: str, attempt: int) -> None:
+def _supersede_children(connection: Connection, run_id: str, attempt: int) -> None:
+    """Mark the runs below the earlier attempts: searches leave them out."""
+    below = sa.select(_r.id).where(_r.parent_id == run_id, _r.parent_attempt < attempt).cte("below", recursive=True)
+    below = below.union(sa.select(_r.id).join_from(schema.runs, below, _r.parent_id == below.c.id))
+    connection.execute(sa.update(schema.runs).where(_r.id.in_(sa.select(below.c.id))).values(superseded=True))
+
+
+def _insert_attempt(connection: Connection, seq: int, attempt: int) -> None:
     connection.execute(
-        sa.insert(schema.attempts).values(run_id=run_id, number=attempt, status="Running", started_at=now_ms())
+        sa.insert(schema.attempts).values(run_seq=seq, number=attempt, status="Running", started_at=now_ms())
     )
 
 
 def _artifact_uri(store: Store, experiment_id: int, run_id: str, attempt: int) -> str:
     return join(store.settings.artifact_root, "runs", str(experiment_id), run_id, str(attempt))
-
-
-def _write_param(connection: Connection, run: OpenRun, name: str, value: str) -> None:
-    name_id = intern(connection, schema.names, name)
-    row = {"run_id": run.id, "attempt": run.attempt, "name_id": name_id, "value": value, "number": _number(value)}
-    if insert_new(connection, schema.params, row):
-        return
-    table = schema.params
-    old = connection.execute(
-        sa.select(table.c.value).where(
-            table.c.run_id == run.id, table.c.attempt == run.attempt, table.c.name_id == name_id
-        )
-    ).scalar_one()
-    if old != value:
-        raise ParamConflict(run.id, name, old, value)
-
-
-def _write_tags(connection: Connection, run_id: str, values: Mapping[str, str]) -> None:
-    for name, value in values.items():
-        name_id = intern(connection, schema.names, name)
-        upsert(connection, schema.tags, {"run_id": run_id, "name_id": name_id}, {"value": value})
-
-
-def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return None if math.isnan(number) else number  # NaN matches no comparison

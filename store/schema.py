@@ -22,13 +22,18 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    column,
+    func,
     text,
 )
 
 __all__ = [
+    "INDEXED_TEXT",
     "attempts",
     "bentos",
+    "datasets",
     "endpoints",
+    "environments",
     "experiments",
     "journals",
     "logged_models",
@@ -39,6 +44,9 @@ __all__ = [
     "outbox",
     "params",
     "registered_models",
+    "results",
+    "reuses",
+    "run_datasets",
     "runs",
     "segments",
     "series",
@@ -58,102 +66,186 @@ metadata = MetaData(
 # SQLite numbers rows itself only where the key is a plain INTEGER.
 _BigKey = BigInteger().with_variant(Integer(), "sqlite")
 
+# Sorted and compared by code point on every database.
+_Text = Text().with_variant(Text(collation="C"), "postgresql")
+# As much of a text as an index holds: PostgreSQL refuses index rows of more than about 2,700 bytes.
+INDEXED_TEXT = 64
+
 experiments = Table(
     "experiments",
     metadata,
     Column("id", _BigKey, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", _Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("deleted_at", BigInteger),
+    # The name of a deleted experiment is free again.
+    Index(
+        "uq_experiments_name",
+        "name",
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
 )
 
+environments = Table(
+    "environments",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("python", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("packages", JSON, nullable=False),
+)
+
+# `id` is the identity that people and Prefect know; `seq` is what the tables below refer to, a quarter of its size.
 runs = Table(
     "runs",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("seq", _BigKey, primary_key=True),
+    Column("id", _Text, nullable=False, unique=True),
     Column("experiment_id", _BigKey, ForeignKey("experiments.id"), nullable=False),
-    Column("parent_id", Text, ForeignKey("runs.id")),
-    Column("name", Text, nullable=False),
+    Column("parent_id", _Text, ForeignKey("runs.id")),
+    Column("parent_attempt", Integer),
+    Column("superseded", Boolean, nullable=False),
+    Column("name", _Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("user", Text, nullable=False),
+    Column("user", _Text, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("heartbeat_at", BigInteger, nullable=False),
     Column("artifact_uri", Text, nullable=False),
     Column("source", JSON, nullable=False),
-    Column("flow_run_id", Text),
-    Column("task_run_id", Text),
+    Column("environment", Text, ForeignKey("environments.digest")),
+    Column("flow_run_id", _Text, index=True),
+    Column("task_run_id", _Text),
     Column("deleted_at", BigInteger),
     CheckConstraint("status in ('Running', 'Completed', 'Failed', 'Crashed', 'Cancelled')", name="status"),
-    Index(None, "experiment_id", "started_at"),
+    Index(None, "experiment_id", "started_at", "seq"),
+    Index(None, "started_at", "seq"),
     Index(None, "parent_id"),
 )
 
 attempts = Table(
     "attempts",
     metadata,
-    Column("run_id", Text, ForeignKey("runs.id"), primary_key=True),
-    Column("number", Integer, primary_key=True),
+    Column("run_seq", _BigKey, ForeignKey("runs.seq"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
     Column("status", Text, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("error", Text),
+    sqlite_with_rowid=False,
 )
 
 names = Table(
     "names",
     metadata,
     Column("id", _BigKey, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", _Text, nullable=False, unique=True),
 )
 
 params = Table(
     "params",
     metadata,
-    Column("run_id", Text, primary_key=True),
-    Column("attempt", Integer, primary_key=True),
-    Column("name_id", _BigKey, ForeignKey("names.id"), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("run_seq", _BigKey, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("name_id", _BigKey, ForeignKey("names.id"), primary_key=True, autoincrement=False),
+    Column("value", _Text, nullable=False),
     Column("number", Float()),
-    ForeignKeyConstraint(["run_id", "attempt"], ["attempts.run_id", "attempts.number"]),
-    Index(None, "name_id", "number"),
+    ForeignKeyConstraint(["run_seq", "attempt"], ["attempts.run_seq", "attempts.number"]),
+    Index("ix_params_number", "name_id", "number", "run_seq"),
+    Index("ix_params_value", "name_id", func.substr(column("value"), 1, text(str(INDEXED_TEXT))), "run_seq"),
+    sqlite_with_rowid=False,
 )
 
 tags = Table(
     "tags",
     metadata,
-    Column("run_id", Text, ForeignKey("runs.id"), primary_key=True),
-    Column("name_id", _BigKey, ForeignKey("names.id"), primary_key=True),
-    Column("value", Text, nullable=False),
-    Index(None, "name_id", "value"),
+    Column("run_seq", _BigKey, ForeignKey("runs.seq"), primary_key=True, autoincrement=False),
+    Column("name_id", _BigKey, ForeignKey("names.id"), primary_key=True, autoincrement=False),
+    Column("value", _Text, nullable=False),
+    Index("ix_tags_value", "name_id", func.substr(column("value"), 1, text(str(INDEXED_TEXT))), "run_seq"),
+    sqlite_with_rowid=False,
 )
 
 series = Table(
     "series",
     metadata,
-    Column("id", _BigKey, primary_key=True),
-    Column("run_id", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("name_id", _BigKey, ForeignKey("names.id"), nullable=False),
+    Column("run_seq", _BigKey, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("name_id", _BigKey, ForeignKey("names.id"), primary_key=True, autoincrement=False),
     Column("count", BigInteger, nullable=False),
     Column("last_step", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("last", Float()),
     Column("min", Float()),
     Column("max", Float()),
-    ForeignKeyConstraint(["run_id", "attempt"], ["attempts.run_id", "attempts.number"]),
-    UniqueConstraint("run_id", "attempt", "name_id"),
-    Index(None, "name_id", "last"),
+    ForeignKeyConstraint(["run_seq", "attempt"], ["attempts.run_seq", "attempts.number"]),
+    Index("ix_series_last", "name_id", "last", "run_seq"),
+    Index("ix_series_min", "name_id", "min", "run_seq"),
+    Index("ix_series_max", "name_id", "max", "run_seq"),
+    sqlite_with_rowid=False,
 )
 
 segments = Table(
     "segments",
     metadata,
-    Column("id", _BigKey, primary_key=True),
-    Column("series_id", _BigKey, ForeignKey("series.id"), nullable=False, index=True),
+    Column("run_seq", _BigKey, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("name_id", _BigKey, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
     Column("count", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["run_seq", "attempt", "name_id"], ["series.run_seq", "series.attempt", "series.name_id"], ondelete="CASCADE"
+    ),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", _BigKey, primary_key=True),
+    Column("name", _Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("rows", BigInteger),
+    Column("schema", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("name", "digest"),
+    Index(None, "digest"),
+)
+
+run_datasets = Table(
+    "run_datasets",
+    metadata,
+    Column("run_seq", _BigKey, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("dataset_id", _BigKey, ForeignKey("datasets.id"), primary_key=True, autoincrement=False),
+    Column("role", _Text, primary_key=True),
+    ForeignKeyConstraint(["run_seq", "attempt"], ["attempts.run_seq", "attempts.number"]),
+    Index(None, "dataset_id"),
+    sqlite_with_rowid=False,
+)
+
+# Which run produced what Prefect cached under a key, and where that was used again.
+results = Table(
+    "results",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("run_id", _Text, ForeignKey("runs.id"), nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+)
+
+reuses = Table(
+    "reuses",
+    metadata,
+    Column("task_run_id", _Text, primary_key=True),
+    Column("parent_id", _Text, ForeignKey("runs.id"), nullable=False, index=True),
+    Column("run_id", _Text, ForeignKey("runs.id"), nullable=False, index=True),
+    Column("name", _Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 journals = Table(
@@ -167,7 +259,7 @@ journals = Table(
 logged_models = Table(
     "logged_models",
     metadata,
-    Column("run_id", Text, ForeignKey("runs.id"), primary_key=True),
+    Column("run_id", _Text, ForeignKey("runs.id"), primary_key=True),
     Column("attempt", Integer, primary_key=True),
     Column("path", Text, primary_key=True),
     Column("uri", Text, nullable=False),
@@ -192,7 +284,7 @@ model_versions = Table(
     Column("name", Text, ForeignKey("registered_models.name"), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("status", Text, nullable=False),
-    Column("run_id", Text, ForeignKey("runs.id"), index=True),
+    Column("run_id", _Text, ForeignKey("runs.id"), index=True),
     Column("source", Text, nullable=False),
     Column("uri", Text, nullable=False),
     Column("digest", Text, nullable=False),

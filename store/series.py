@@ -1,117 +1,195 @@
-"""Metric series: points packed in columnar segments, with one summary row per series."""
+"""Metric series in the database: one summary row each, and the points in segments.
+
+The points that come in within a second are few, so the last segment that this process wrote of a series is written
+anew with them until it holds some; what is left in small pieces when a run ends is merged.
+"""
 
 from __future__ import annotations
 
 import math
-import sys
-import zlib
-from array import array
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from . import schema
-from .upsert import insert_new, intern
+from .codec import Points, concatenate, decode, encode
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from .engine import Store
+    from .interning import Ids
+    from .journal import SeriesKey
 
-__all__ = ["Point", "SeriesKey", "append_points", "decode", "encode"]
+__all__ = ["SeriesId", "Tails", "append_points", "merge_segments"]
 
-Point = tuple[int, int, float]
-"""Step, milliseconds since 1970, value."""
+SeriesId = tuple[int, int, int]
+"""Run number, attempt, name id."""
 
-_FORMAT = b"\x01"
+_SMALL = 1024  # a last segment of up to so many points is written anew
+_LARGE = 1 << 16
+_s = schema.series.c
+_g = schema.segments.c
+_INSERT = sa.text(
+    """
+    INSERT INTO segments (run_seq, attempt, name_id, number, count, data)
+    SELECT :run_seq, :attempt, :name_id, coalesce(max(number), -1) + 1, :count, :data FROM segments
+    WHERE run_seq = :run_seq AND attempt = :attempt AND name_id = :name_id
+    RETURNING number
+    """
+)
+_REWRITE = sa.text(
+    """
+    UPDATE segments SET count = :count, data = :data
+    WHERE run_seq = :run_seq AND attempt = :attempt AND name_id = :name_id AND number = :number AND count = :had
+    """
+)
+# SQLAlchemy would compile its own ON CONFLICT clause anew at each execution.
+_UPSERT = sa.text(
+    """
+    INSERT INTO series (run_seq, attempt, name_id, count, last_step, last_at, last, min, max)
+    VALUES (:run_seq, :attempt, :name_id, :count, :last_step, :last_at, :last, :min, :max)
+    ON CONFLICT (run_seq, attempt, name_id) DO UPDATE SET
+      count = series.count + excluded.count,
+      last = CASE WHEN (excluded.last_step, excluded.last_at) >= (series.last_step, series.last_at)
+        THEN excluded.last ELSE series.last END,
+      last_step = CASE WHEN (excluded.last_step, excluded.last_at) >= (series.last_step, series.last_at)
+        THEN excluded.last_step ELSE series.last_step END,
+      last_at = CASE WHEN (excluded.last_step, excluded.last_at) >= (series.last_step, series.last_at)
+        THEN excluded.last_at ELSE series.last_at END,
+      min = CASE WHEN series.min IS NULL OR excluded.min < series.min THEN excluded.min ELSE series.min END,
+      max = CASE WHEN series.max IS NULL OR excluded.max > series.max THEN excluded.max ELSE series.max END
+    """
+)
 
 
-@dataclass(frozen=True)
-class SeriesKey:
-    """Which series a point belongs to."""
+@dataclass
+class Tails:
+    """The small last segments that this process may write anew, with the points that they hold."""
 
-    run_id: str
-    attempt: int
-    name: str
+    kept: dict[SeriesId, tuple[int, Points]] = field(default_factory=dict[SeriesId, "tuple[int, Points]"])
 
-
-def append_points(connection: Connection, batch: Mapping[SeriesKey, list[Point]]) -> None:
-    """Append one segment to each series of the batch and bring its summary up to date."""
-    for key, points in batch.items():
-        row = _series_row(connection, key)
-        connection.execute(sa.insert(schema.segments).values(series_id=row.id, count=len(points), data=encode(points)))
-        connection.execute(sa.update(schema.series).where(schema.series.c.id == row.id).values(**_summary(row, points)))
+    def forget(self, run_seq: int | None) -> None:
+        """Drop those of a run that has ended."""
+        self.kept = {key: tail for key, tail in self.kept.items() if key[0] != run_seq}
 
 
-def _series_row(connection: Connection, key: SeriesKey) -> Any:
-    table = schema.series
-    name_id = intern(connection, schema.names, key.name)
+def append_points(connection: Connection, ids: Ids, batch: Mapping[SeriesKey, Points], tails: Tails) -> Tails:
+    """Add points to their series; those of runs that do not exist any more are dropped.
+
+    Returns:
+        The tails as they are once the transaction is committed.
+    """
+    runs = ids.runs(key.run_id for key in batch)
+    names = ids.names(key.name for key in batch if key.run_id in runs)
+    found = {
+        (runs[key.run_id], key.attempt, names[key.name]): points for key, points in batch.items() if key.run_id in runs
+    }
+    if not found:
+        return tails
+    connection.execute(_UPSERT, [_summary(key, found[key]) for key in sorted(found)])
+    kept = dict(tails.kept)
+    for key in sorted(found):
+        _append(connection, key, found[key], kept)
+    return Tails(kept)
+
+
+def merge_segments(store: Store, run_id: str, attempt: int) -> None:
+    """Bring the small segments of an attempt's series together; the order of arrival stays."""
     query = (
-        sa.select(table)
-        .where(table.c.run_id == key.run_id, table.c.attempt == key.attempt, table.c.name_id == name_id)
-        .with_for_update()
+        sa.select(_g.run_seq, _g.name_id)
+        .join_from(schema.segments, schema.runs, schema.runs.c.seq == _g.run_seq)
+        .where(schema.runs.c.id == run_id, _g.attempt == attempt, _g.count < _LARGE // 2)
+        .group_by(_g.run_seq, _g.name_id)
+        .having(sa.func.count() > 1)
     )
-    row = connection.execute(query).first()
-    if row is None:
-        empty = {"run_id": key.run_id, "attempt": key.attempt, "name_id": name_id}
-        insert_new(connection, table, {**empty, "count": 0, "last_step": -(2**63), "last_at": 0})
-        row = connection.execute(query).one()
-    return row
+    with store.read() as connection:
+        found = connection.execute(query).all()
+    if found:
+        with store.write() as connection:
+            for run_seq, name_id in found:
+                _merge(connection, (run_seq, attempt, name_id))
 
 
-def _summary(row: Any, points: Iterable[Point]) -> dict[str, Any]:
-    step, at, last, low, high = row.last_step, row.last_at, row.last, row.min, row.max
-    count = row.count
-    for point_step, point_at, value in points:
-        count += 1
-        kept = None if math.isnan(value) else value
-        if (point_step, point_at) >= (step, at):
-            step, at, last = point_step, point_at, kept
-        if kept is not None:
-            low = kept if low is None else min(low, kept)
-            high = kept if high is None else max(high, kept)
-    return {"count": count, "last_step": step, "last_at": at, "last": last, "min": low, "max": high}
-
-
-def encode(points: list[Point]) -> bytes:
-    """Pack points as little-endian columns: steps and times as differences, then values; each compressed."""
-    steps, times, values = zip(*points, strict=True)
-    columns = (_differences(steps), _differences(times), array("d", values))
-    packed = [zlib.compress(_little(column), 1) for column in columns]
-    sizes = array("I", [len(points), *(len(part) for part in packed)])
-    return _FORMAT + _little(sizes) + b"".join(packed)
-
-
-def _differences(numbers: tuple[int, ...]) -> array[int]:
-    wrapped = [numbers[0], *(_wrap(b - a) for a, b in pairwise(numbers))]
-    return array("q", wrapped)
-
-
-def _wrap(number: int) -> int:
-    return (number + 2**63) % 2**64 - 2**63
-
-
-def _little(column: array[Any]) -> bytes:
-    if sys.byteorder == "big":
-        column = column[:]
-        column.byteswap()
-    return column.tobytes()
-
-
-def decode(data: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Unpack a segment into steps, times and values, in order of arrival."""
+def _summary(key: SeriesId, points: Points) -> dict[str, Any]:
     import numpy as np
 
-    sizes = np.frombuffer(data, "<u4", 4, 1)
-    ends = 17 + np.cumsum(sizes[1:])
-    steps, times, values = (
-        zlib.decompress(data[int(end) - int(size) : int(end)]) for end, size in zip(ends, sizes[1:], strict=True)
-    )
-    return (
-        np.cumsum(np.frombuffer(steps, "<i8"), dtype=np.int64),
-        np.cumsum(np.frombuffer(times, "<i8"), dtype=np.int64),
-        np.frombuffer(values, "<f8").astype(np.float64),
-    )
+    last = _last(points)
+    value = float(points.values[last])
+    finite = points.values[~np.isnan(points.values)]
+    return {
+        "run_seq": key[0],
+        "attempt": key[1],
+        "name_id": key[2],
+        "count": len(points),
+        "last_step": int(points.steps[last]),
+        "last_at": int(points.times[last]),
+        "last": None if math.isnan(value) else value,
+        "min": float(finite.min()) if len(finite) else None,
+        "max": float(finite.max()) if len(finite) else None,
+    }
+
+
+def _last(points: Points) -> int:
+    """Give the position of the highest step, then time, then arrival."""
+    import numpy as np
+
+    highest = np.flatnonzero(points.steps == points.steps.max())
+    times = points.times[highest]
+    return int(highest[np.flatnonzero(times == times.max())[-1]])
+
+
+def _append(connection: Connection, key: SeriesId, points: Points, tails: dict[SeriesId, tuple[int, Points]]) -> None:
+    number, tail = tails.pop(key, (None, None))
+    if number is not None and tail is not None and len(tail) + len(points) <= _SMALL:
+        joined = concatenate([tail, points])
+        if _rewrite(connection, key, number, joined, had=len(tail)):
+            tails[key] = number, joined
+            return
+    for start in range(0, len(points), _LARGE):
+        chunk = points.slice(start, start + _LARGE)
+        number = _insert(connection, key, chunk)
+        if len(chunk) < _SMALL:
+            tails[key] = number, chunk
+
+
+def _rewrite(connection: Connection, key: SeriesId, number: int, points: Points, *, had: int) -> bool:
+    """Write a segment anew unless another process has merged it meanwhile: then it holds more, or is gone."""
+    row = {**_of(key), "number": number, "had": had, "count": len(points), "data": encode(points)}
+    return connection.execute(_REWRITE, row).rowcount > 0
+
+
+def _insert(connection: Connection, key: SeriesId, points: Points) -> int:
+    row = {**_of(key), "count": len(points), "data": encode(points)}
+    return int(connection.execute(_INSERT, row).scalar_one())
+
+
+def _of(key: SeriesId) -> dict[str, int]:
+    return {"run_seq": key[0], "attempt": key[1], "name_id": key[2]}
+
+
+def _merge(connection: Connection, key: SeriesId) -> None:
+    # The summary's row is locked first, as by whoever appends.
+    series = sa.select(_s.count).where(_s.run_seq == key[0], _s.attempt == key[1], _s.name_id == key[2])
+    connection.execute(series.with_for_update())
+    mine = sa.and_(_g.run_seq == key[0], _g.attempt == key[1], _g.name_id == key[2])
+    query = sa.select(_g.number, _g.count).where(mine).order_by(_g.number)
+    group: list[tuple[int, int]] = []
+    for number, count in connection.execute(query).tuples().all():
+        if sum(size for _, size in group) + count > _LARGE:
+            _merge_group(connection, key, group)
+            group = []
+        group.append((number, count))
+    _merge_group(connection, key, group)
+
+
+def _merge_group(connection: Connection, key: SeriesId, group: list[tuple[int, int]]) -> None:
+    if len(group) < 2:
+        return
+    (first, had), (last, _) = group[0], group[-1]
+    mine = sa.and_(_g.run_seq == key[0], _g.attempt == key[1], _g.name_id == key[2])
+    within = sa.select(_g.data).where(mine, _g.number.between(first, last)).order_by(_g.number)
+    points = concatenate([decode(blob) for blob in connection.execute(within).scalars()])
+    connection.execute(sa.delete(schema.segments).where(mine, _g.number.between(first + 1, last)))
+    _rewrite(connection, key, first, points, had=had)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ..errors import StoreError
+from . import schema
 from .migrations import HEAD, REVISIONS
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from .engine import Store
 
 __all__ = ["ensure_schema", "upgrade_store"]
+
+_VERSION_TABLE = (
+    "CREATE TABLE alembic_version"
+    " (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
 
 
 def ensure_schema(store: Store) -> None:
@@ -25,7 +31,7 @@ def ensure_schema(store: Store) -> None:
     """
     revision = _revision(store)
     if revision is None:
-        upgrade_store(store)
+        _create(store)
     elif revision not in REVISIONS:
         raise StoreError(
             f"The store {store.url} was made by a newer prefect-ml (revision {revision}); upgrade this one."
@@ -45,12 +51,26 @@ def upgrade_store(store: Store) -> str:
     config = Config()
     config.set_main_option("script_location", "prefect_ml.store:migrations")
     config.set_main_option("path_separator", "os")
-    with store.write() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7337160315)"))
+    with store.migrating() as connection:
+        _alone(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return HEAD
+
+
+def _create(store: Store) -> None:
+    """Lay the newest schema into an empty database, as all migrations would have left it; a test compares the two."""
+    with store.write() as connection:
+        _alone(connection)
+        if not _has_version_table(connection):
+            schema.metadata.create_all(connection, checkfirst=False)
+            connection.execute(sa.text(_VERSION_TABLE))
+            connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def _alone(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7337160315)"))
 
 
 def _revision(store: Store) -> str | None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from ..running import PrefectRun, flow_run, task_run
 from ..store import Store
 from ..store.runs import OpenRun
-from ..store.writer import Writer
+from ..store.writer import Series, Writer
 from .capture import Capture
 
-__all__ = ["ActiveRun", "current_run", "entered", "implicit_runs", "innermost_prefect_run"]
+__all__ = ["ActiveRun", "current_run", "entered", "entered_run", "implicit_runs", "innermost_prefect_run"]
 
 
 @dataclass(eq=False)
@@ -29,6 +29,7 @@ class ActiveRun:
         name: Its name.
         experiment: Its experiment.
         outer: The scope around it in this process.
+        ended: The status that its scope has given it, or None while it is open.
     """
 
     id: str
@@ -40,7 +41,10 @@ class ActiveRun:
     writer: Writer = field(repr=False)
     capture: Capture = field(repr=False)
     children: Counter[str] = field(default_factory=Counter[str], repr=False)
-    steps: dict[str, int] = field(default_factory=dict[str, int], repr=False)
+    series: dict[str, Series] = field(default_factory=dict[str, Series], repr=False)
+    params: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    skew: int = field(default=0, repr=False)
+    ended: str | None = None
 
     @property
     def attempt(self) -> int:
@@ -67,6 +71,9 @@ def current_run() -> ActiveRun | None:
         return run
     prefect = innermost_prefect_run()
     return implicit_runs.get(prefect.id) if prefect else None
+
+
+entered_run = _current.get
 
 
 @contextmanager

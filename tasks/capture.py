@@ -1,4 +1,4 @@
-"""Where the code came from: commit and state of the repository, found out off the caller's path."""
+"""Where the code came from: commit and state of the repository, found out once per process, off the caller's path."""
 
 from __future__ import annotations
 
@@ -7,38 +7,73 @@ import inspect
 import subprocess
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..store import Source
 
 __all__ = ["Capture", "capture_source", "entry_point_of", "source_file_of"]
 
+_PATIENCE = 5.0
 
-class Capture:
-    """A source that is being found out in a thread."""
 
-    def __init__(self, folder: Path | None, entry_point: str | None) -> None:
+class Repository:
+    """The repository around a folder, as it was when this process first asked."""
+
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._entry_point = entry_point
-        self._found = Source(entry_point=entry_point)
-        self._thread = threading.Thread(target=self._find, name="prefect-ml-capture", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self.known: Source | None = None
 
-    def result(self) -> Source:
-        """Give the source, waiting for it at most a few seconds."""
-        self._thread.join(timeout=5)
-        return self._found
+    def look(self) -> Source:
+        """Find out, or give what was found before."""
+        with self._lock:
+            if self.known is None:
+                self.known = self._find()
+            return self.known
 
-    def _find(self) -> None:
-        if self._folder:
-            root, commit, dirty = _repository(self._folder)
-            self._found = Source(root or str(self._folder), self._entry_point, commit, dirty)
+    def _find(self) -> Source:
+        root = _git(self._folder, "rev-parse", "--show-toplevel")
+        if root is None:
+            return Source(str(self._folder))
+        changes = _git(self._folder, "status", "--porcelain", "--untracked-files=normal")
+        dirty = None if changes is None else bool(changes)
+        return Source(root, commit=_git(self._folder, "rev-parse", "HEAD"), dirty=dirty)
+
+
+@dataclass
+class Capture:
+    """A source that is known from before, or is being found out in a thread."""
+
+    repository: Repository | None
+    entry_point: str | None
+    thread: threading.Thread | None = None
+
+    def known(self) -> Source:
+        """Give what is known without waiting."""
+        found = self.repository.known if self.repository else None
+        return replace(found or Source(), entry_point=self.entry_point)
+
+    def begin(self, found: Callable[[Source], None]) -> None:
+        """Have `found` told the rest, from a thread, unless all was known from the beginning."""
+        if self.repository and self.repository.known is None:
+            self.thread = threading.Thread(target=self._tell, args=(found,), name="prefect-ml-capture", daemon=True)
+            self.thread.start()
+
+    def wait(self) -> None:
+        """Wait until all is told, at most a few seconds."""
+        if self.thread:
+            self.thread.join(_PATIENCE)
+
+    def _tell(self, found: Callable[[Source], None]) -> None:
+        if self.repository:
+            found(replace(self.repository.look(), entry_point=self.entry_point))
 
 
 def capture_source(file: str | None, entry_point: str | None) -> Capture:
-    """Begin to find out where `file` came from."""
+    """Prepare to say where `file` came from."""
     folder = Path(file).absolute().parent if file and Path(file).exists() else None
-    return Capture(folder, entry_point)
+    return Capture(_repository(folder) if folder else None, entry_point)
 
 
 def entry_point_of(fn: Callable[..., object]) -> str:
@@ -55,13 +90,8 @@ def source_file_of(fn: Callable[..., object]) -> str | None:
 
 
 @functools.lru_cache(maxsize=32)
-def _repository(folder: Path) -> tuple[str | None, str | None, bool | None]:
-    root = _git(folder, "rev-parse", "--show-toplevel")
-    if root is None:
-        return None, None, None
-    commit = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=normal")
-    return root, commit, None if changes is None else bool(changes)
+def _repository(folder: Path) -> Repository:
+    return Repository(folder)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

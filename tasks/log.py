@@ -11,12 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-from ..errors import TrackingError
+from ..errors import ParamConflict, TrackingError
 from ..store import to_ms
 from ..store.artifacts import join, put_file, put_folder
-from ..store.runs import write_params, write_tags
-from ..store.series import SeriesKey
+from ..store.entries import params_entry, tags_entry
+from ..store.journal import SeriesKey
+from ..store.writer import Series
 from .active import ActiveRun
+from .points import points_of
 from .scope import require_run
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "log_metrics",
     "log_param",
     "log_params",
+    "log_series",
     "log_text",
     "set_tag",
     "set_tags",
@@ -34,6 +37,7 @@ __all__ = [
 
 
 _OUT_OF_RANGE = 2**63
+_LONGEST_NAME = 500  # PostgreSQL indexes names, and an index row has its limits
 
 
 def log_param(name: str, value: object, *, run: ActiveRun | None = None) -> None:
@@ -48,8 +52,7 @@ def log_param(name: str, value: object, *, run: ActiveRun | None = None) -> None
         NoActiveRun: No run is open.
         ParamConflict: It has another value already.
     """
-    run = require_run("log_param", run)
-    write_params(run.store, run.opened, {_checked(name): str(value)})
+    _write_params(require_run("log_param", run), {name: value})
 
 
 def log_params(values: Mapping[str, object], *, run: ActiveRun | None = None) -> None:
@@ -63,8 +66,7 @@ def log_params(values: Mapping[str, object], *, run: ActiveRun | None = None) ->
         NoActiveRun: No run is open.
         ParamConflict: One has another value already.
     """
-    run = require_run("log_params", run)
-    write_params(run.store, run.opened, {_checked(name): str(value) for name, value in values.items()})
+    _write_params(require_run("log_params", run), values)
 
 
 def log_metric(
@@ -89,7 +91,11 @@ def log_metric(
         TrackingError: The value is no number, or the step or timestamp no whole one.
     """
     run = require_run("log_metric", run)
-    _add(run, name, value, step, timestamp)
+    series = run.series.get(name) or _series(run, name)
+    number = value if type(value) is float else _number(name, value)
+    step = series.next_step if step is None else _whole("step", step)
+    run.writer.add_point(series, step, time.time_ns() // 1_000_000 if timestamp is None else _moment(timestamp), number)
+    series.next_step = step + 1
 
 
 def log_metrics(
@@ -112,9 +118,42 @@ def log_metrics(
         TrackingError: A value is no number; then nothing is added.
     """
     run = require_run("log_metrics", run)
-    numbers = {_checked(name): _number(name, value) for name, value in values.items()}
-    for name, number in numbers.items():
-        _add(run, name, number, step, timestamp)
+    numbers = [(run.series.get(name) or _series(run, name), _number(name, value)) for name, value in values.items()]
+    at = time.time_ns() // 1_000_000 if timestamp is None else _moment(timestamp)
+    given = None if step is None else _whole("step", step)
+    for series, number in numbers:
+        where = series.next_step if given is None else given
+        run.writer.add_point(series, where, at, number)
+        series.next_step = where + 1
+
+
+def log_series(
+    name: str,
+    values: Any,
+    *,
+    steps: Any = None,
+    timestamps: Any = None,
+    run: ActiveRun | None = None,
+) -> None:
+    """Add many points to a metric's series at once.
+
+    Args:
+        name: Name of the metric.
+        values: float[n], anything that numpy reads as one row of numbers; NaN and the infinities are kept.
+        steps: int[n]; by default those that follow the last step of this scope.
+        timestamps: int[n], milliseconds since 1970, or one moment for all; now by default.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+        TrackingError: These are no numbers, or there are not as many steps or timestamps as values.
+    """
+    run = require_run("log_series", run)
+    series = run.series.get(name) or _series(run, name)
+    points = points_of(name, values, steps, timestamps, first=series.next_step)
+    if len(points):
+        run.writer.add_points(series, points)
+        series.next_step = int(points.steps[-1]) + 1
 
 
 def set_tag(name: str, value: object, *, run: ActiveRun | None = None) -> None:
@@ -129,7 +168,7 @@ def set_tag(name: str, value: object, *, run: ActiveRun | None = None) -> None:
         NoActiveRun: No run is open.
     """
     run = require_run("set_tag", run)
-    write_tags(run.store, run.id, {_checked(name): str(value)})
+    run.writer.submit(tags_entry(run.id, _texts({name: value})))
 
 
 def set_tags(values: Mapping[str, object], *, run: ActiveRun | None = None) -> None:
@@ -143,7 +182,7 @@ def set_tags(values: Mapping[str, object], *, run: ActiveRun | None = None) -> N
         NoActiveRun: No run is open.
     """
     run = require_run("set_tags", run)
-    write_tags(run.store, run.id, {_checked(name): str(value) for name, value in values.items()})
+    run.writer.submit(tags_entry(run.id, _texts(values)))
 
 
 def log_artifact(path: str | Path, *, to: str = "", run: ActiveRun | None = None) -> str:
@@ -236,14 +275,23 @@ def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | 
     return log_text(text, to, run=run)
 
 
-def _add(run: ActiveRun, name: str, value: SupportsFloat, step: int | None, at: datetime | int | None) -> None:
-    number = _number(name, value)
-    step = run.steps.get(name, -1) + 1 if step is None else _whole("step", step)
-    moment = (
-        time.time_ns() // 1_000_000 if at is None else _whole("timestamp", at if isinstance(at, int) else to_ms(at))
-    )
-    run.steps[_checked(name)] = step
-    run.writer.add(SeriesKey(run.id, run.attempt, name), [(step, moment, number)])
+def _write_params(run: ActiveRun, values: Mapping[str, object]) -> None:
+    texts = _texts(values)
+    for name, text in texts.items():
+        if run.params.get(name, text) != text:
+            raise ParamConflict(run.id, name, run.params[name], text)
+    if new := {name: text for name, text in texts.items() if name not in run.params}:
+        run.writer.submit(params_entry(run.id, run.attempt, new))
+        run.params.update(new)
+
+
+def _series(run: ActiveRun, name: str) -> Series:
+    key = SeriesKey(run.id, run.attempt, _checked(name))
+    return run.series.setdefault(name, Series(key))
+
+
+def _moment(timestamp: datetime | int) -> int:
+    return _whole("timestamp", timestamp if isinstance(timestamp, int) else to_ms(timestamp))
 
 
 def _whole(what: str, value: Any) -> int:
@@ -262,10 +310,26 @@ def _number(name: str, value: Any) -> float:
             return float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
-    raise TrackingError(f"Metric {name!r} must be one number, not {type(value).__name__}; log one number per step.")
+    raise TrackingError(
+        f"Metric {name!r} must be one number, not {type(value).__name__}; log_series takes many at once."
+    )
+
+
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    texts = {_checked(name): str(value) for name, value in values.items()}
+    for name, text in texts.items():
+        if not _is_storable(text):
+            raise TrackingError(f"The value of {name!r} has a NUL or half a character in it; log text without these.")
+    return texts
 
 
 def _checked(name: str) -> str:
-    if not name or "\0" in name:
+    if not isinstance(name, str) or not name or not _is_storable(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TrackingError(f"{name!r} cannot name a param, metric or tag; use text without NUL.")
+    if len(name) > _LONGEST_NAME:
+        raise TrackingError(f"The name {name[:40]!r}... has {len(name)} characters; use at most {_LONGEST_NAME}.")
     return name
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))

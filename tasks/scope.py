@@ -6,19 +6,21 @@ import asyncio
 import itertools
 import logging
 import sys
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..errors import NoActiveRun, RunClosed, RunNotFound, ServiceError
+from ..errors import NoActiveRun, RunClosed, RunNotFound, ServiceError, SettingsError
 from ..running import PrefectRun, system_user
 from ..settings import load_settings
-from ..store import Store, child_id, current_store, get_run, new_id
-from ..store.runs import NewRun, OpenRun, close_run, open_run, set_source, write_tags
-from ..store.writer import writer_for
-from .active import ActiveRun, current_run, entered, implicit_runs, innermost_prefect_run
-from .capture import capture_source, entry_point_of, source_file_of
+from ..store import Source, Store, child_id, current_store, get_run, new_id
+from ..store.entries import close_entry, source_entry, tags_entry
+from ..store.runs import NewRun, OpenRun, open_run, resume_run
+from ..store.writers import writer_for
+from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
+from .capture import Capture, capture_source, entry_point_of, source_file_of
 
 __all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run", "status_of"]
 
@@ -35,6 +37,8 @@ class Scope:
         tags: Tags to set at the start.
         entry_point: What is run, for the record.
         file: Source file, whose repository is recorded.
+        run_id: A run that exists, to join instead of opening one.
+        resume: Open that run once more where it has ended.
     """
 
     name: str = "run"
@@ -42,6 +46,8 @@ class Scope:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     entry_point: str | None = None
     file: str | None = None
+    run_id: str | None = None
+    resume: bool = False
 
 
 @contextmanager
@@ -50,6 +56,8 @@ def start_run(
     experiment: str | None = None,
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+    resume: bool = False,
     store: Store | None = None,
 ) -> Generator[ActiveRun]:
     """Open a run for the body; inside another run it opens a child.
@@ -61,14 +69,18 @@ def start_run(
         experiment: Name of the experiment; made when it is new.
         name: Name of the run.
         tags: Tags to set at once.
+        run_id: Join this run, which another scope or process has opened, instead of opening one.
+        resume: Open the run `run_id` once more if it has ended: it takes writes again, within its last attempt.
         store: Another store than the one that the settings name.
 
     Raises:
         StoreError: The store cannot be reached.
-        RunClosed: `PREFECT_ML_RUN_ID` names a run that has ended.
+        RunNotFound: There is no run `run_id`.
+        RunClosed: The run to join has ended, and `resume` was not asked for.
+        SettingsError: `resume` without `run_id`.
     """
     caller = sys._getframe(2).f_globals  # pyright: ignore[reportPrivateUsage] - the module that wrote `with start_run()`
-    scope = Scope(name or "run", experiment, tags or {}, caller.get("__name__"), caller.get("__file__"))
+    scope = Scope(name or "run", experiment, tags or {}, caller.get("__name__"), caller.get("__file__"), run_id, resume)
     run = open_scope(scope, store=store)
     with closing(run), entered(run):
         yield run
@@ -76,29 +88,47 @@ def start_run(
 
 def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
     """Open the run of a scope without making it current."""
+    if scope.resume and not scope.run_id:
+        raise SettingsError("resume=True needs run_id=, the id of the run to go on with.")
     store = current_store(store)
     outer, prefect = current_run(), innermost_prefect_run()
-    if prefect and not (outer and outer.encloses(prefect.id)):
-        opened, experiment = _of_prefect(store, scope, prefect, outer)
-    elif outer:
-        opened, experiment = _child(store, scope, outer)
-    else:
-        opened, experiment = _outermost(store, scope)
-    writer = writer_for(store)
-    writer.run_opened(opened.id)
-    if scope.tags:
-        write_tags(store, opened.id, {key: str(value) for key, value in scope.tags.items()})
     capture = capture_source(scope.file, scope.entry_point)
-    return ActiveRun(opened.id, scope.name, experiment, outer, store, opened, writer, capture)
+    asked = _Asked(store, scope, outer, capture.known())
+    if scope.run_id:
+        opened, experiment = _named(asked, scope.run_id)
+    elif prefect and not (outer and outer.encloses(prefect.id)):
+        opened, experiment = _of_prefect(asked, prefect)
+    elif outer:
+        opened, experiment = _child(asked, outer)
+    else:
+        opened, experiment = _outermost(asked)
+    return _started(asked, opened, experiment, capture)
+
+
+def _started(asked: _Asked, opened: OpenRun, experiment: str, capture: Capture) -> ActiveRun:
+    writer = writer_for(asked.store)
+    writer.run_opened(opened.id)
+    skew = opened.opened_at - time.time_ns() // 1_000_000
+    run = ActiveRun(
+        opened.id, asked.scope.name, experiment, asked.outer, asked.store, opened, writer, capture, skew=skew
+    )
+    if opened.joined:
+        if asked.tags:
+            writer.submit(tags_entry(run.id, asked.tags))
+    else:
+        capture.begin(lambda source: writer.post(source_entry(run.id, asdict(source))))
+    return run
 
 
 def close_scope(run: ActiveRun, status: str, error: str | None = None) -> None:
     """Write what is pending, close the run unless somebody else will, and publish its report in Prefect."""
-    run.writer.run_closed(run.id)
+    run.ended = status
     if run.opened.joined:
+        run.writer.run_closed(run.id)
         return
-    set_source(run.store, run.id, run.capture.result())
-    close_run(run.store, run.opened, status, error=error)
+    run.capture.wait()
+    ended_at = time.time_ns() // 1_000_000 + run.skew
+    run.writer.run_closed(run.id, close_entry(run.id, run.attempt, status, at=ended_at, error=error))
     if innermost_prefect_run():
         _publish(run)
 
@@ -119,14 +149,18 @@ def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
 
     Raises:
         NoActiveRun: There is none.
+        RunClosed: It has ended.
     """
-    found = run or current_run()
-    prefect = None if run else innermost_prefect_run()
-    if found and not (prefect and found.id == prefect.id and found.attempt < prefect.attempt):
+    found = run or entered_run()
+    if found is not None:
+        if found.ended:
+            raise RunClosed(found.id, found.ended)
         return found
+    prefect = innermost_prefect_run()
     if prefect is None:
         raise NoActiveRun(function)
-    return _open_implicitly(prefect)
+    found = implicit_runs.get(prefect.id)
+    return found if found and found.attempt >= prefect.attempt else _open_implicitly(prefect)
 
 
 def status_of(error: BaseException) -> str:
@@ -139,35 +173,53 @@ def status_of(error: BaseException) -> str:
     return "Failed"
 
 
-def _of_prefect(store: Store, scope: Scope, prefect: PrefectRun, outer: ActiveRun | None) -> tuple[OpenRun, str]:
-    parent = outer.id if outer else _parent_of(store, prefect)
-    experiment = scope.experiment or _inherited(store, outer, parent)
-    new = NewRun(
-        id=prefect.id,
-        name=scope.name,
-        experiment=experiment,
-        user=system_user(),
-        parent_id=parent,
+@dataclass(frozen=True)
+class _Asked:
+    """What is known when a scope opens."""
+
+    store: Store
+    scope: Scope
+    outer: ActiveRun | None
+    source: Source
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {key: str(value) for key, value in self.scope.tags.items()}
+
+    def run(self, run_id: str, experiment: str, **known: Any) -> NewRun:
+        scope, user = self.scope, system_user()
+        return NewRun(run_id, scope.name, experiment, user, source=self.source, tags=self.tags, **known)
+
+
+def _named(asked: _Asked, run_id: str) -> tuple[OpenRun, str]:
+    if asked.scope.resume:
+        opened = resume_run(asked.store, run_id)
+    else:
+        opened = open_run(asked.store, asked.run(run_id, ""), join_only=True)
+    return opened, get_run(run_id, store=asked.store).experiment
+
+
+def _of_prefect(asked: _Asked, prefect: PrefectRun) -> tuple[OpenRun, str]:
+    parent_id, parent_attempt = _parent_of(asked, prefect)
+    experiment = asked.scope.experiment or _inherited(asked, parent_id)
+    new = asked.run(
+        prefect.id,
+        experiment,
+        parent_id=parent_id,
+        parent_attempt=parent_attempt,
         flow_run_id=prefect.flow_run_id,
         task_run_id=None if prefect.id == prefect.flow_run_id else prefect.id,
     )
     try:
-        return open_run(store, new, attempt=prefect.attempt), experiment
+        return open_run(asked.store, new, attempt=prefect.attempt), experiment
     except RunClosed:  # an earlier scope took the id and has ended: this one is its child
-        return _first_free_child(store, new, prefect.attempt), experiment
+        return _first_free_child(asked.store, new, prefect.attempt), experiment
 
 
 def _first_free_child(store: Store, first: NewRun, attempt: int) -> OpenRun:
     for ordinal in itertools.count():
-        new = NewRun(
-            id=child_id(first.id, first.name, ordinal),
-            name=first.name,
-            experiment=first.experiment,
-            user=first.user,
-            parent_id=first.id,
-            flow_run_id=first.flow_run_id,
-            task_run_id=first.task_run_id,
-        )
+        run_id = child_id(first.id, first.name, ordinal)
+        new = replace(first, id=run_id, parent_id=first.id, parent_attempt=attempt)
         try:
             return open_run(store, new, attempt=attempt)
         except RunClosed:
@@ -175,53 +227,57 @@ def _first_free_child(store: Store, first: NewRun, attempt: int) -> OpenRun:
     raise AssertionError("unreachable")
 
 
-def _child(store: Store, scope: Scope, outer: ActiveRun) -> tuple[OpenRun, str]:
-    ordinal = outer.children[scope.name]
-    outer.children[scope.name] += 1
-    experiment = scope.experiment or outer.experiment
+def _child(asked: _Asked, outer: ActiveRun) -> tuple[OpenRun, str]:
+    name = asked.scope.name
+    ordinal = outer.children[name]
+    outer.children[name] += 1
+    experiment = asked.scope.experiment or outer.experiment
     prefect = innermost_prefect_run()
-    new = NewRun(
-        id=child_id(outer.id, scope.name, ordinal),
-        name=scope.name,
-        experiment=experiment,
-        user=system_user(),
+    new = asked.run(
+        child_id(outer.id, name, ordinal),
+        experiment,
         parent_id=outer.id,
+        parent_attempt=outer.attempt,
         flow_run_id=prefect.flow_run_id if prefect else None,
     )
-    return open_run(store, new, attempt=outer.attempt), experiment
+    return open_run(asked.store, new, attempt=outer.attempt), experiment
 
 
-def _outermost(store: Store, scope: Scope) -> tuple[OpenRun, str]:
+def _outermost(asked: _Asked) -> tuple[OpenRun, str]:
     settings = load_settings()
-    experiment = scope.experiment or settings.experiment
-    new = NewRun(settings.run_id or new_id(), scope.name, experiment, system_user())
-    opened = open_run(store, new, join_only=settings.run_id is not None)
-    return opened, get_run(opened.id, store=store).experiment if opened.joined else experiment
+    experiment = asked.scope.experiment or settings.experiment
+    new = asked.run(settings.run_id or new_id(), experiment)
+    opened = open_run(asked.store, new, join_only=settings.run_id is not None)
+    return opened, get_run(opened.id, store=asked.store).experiment if opened.joined else experiment
 
 
-def _parent_of(store: Store, prefect: PrefectRun) -> str | None:
+def _parent_of(asked: _Asked, prefect: PrefectRun) -> tuple[str | None, int | None]:
+    if asked.outer:
+        return asked.outer.id, asked.outer.attempt
     candidates = [prefect.flow_run_id if prefect.flow_run_id != prefect.id else None, load_settings().run_id]
-    return next((run_id for run_id in candidates if run_id and _exists(store, run_id)), None)
+    for run_id in candidates:
+        if run_id and (attempt := _attempt_of(asked.store, run_id)):
+            return run_id, attempt
+    return None, None
 
 
-def _inherited(store: Store, outer: ActiveRun | None, parent: str | None) -> str:
-    if outer:
-        return outer.experiment
-    return get_run(parent, store=store).experiment if parent else load_settings().experiment
+def _inherited(asked: _Asked, parent: str | None) -> str:
+    if asked.outer:
+        return asked.outer.experiment
+    return get_run(parent, store=asked.store).experiment if parent else load_settings().experiment
 
 
-def _exists(store: Store, run_id: str) -> bool:
+def _attempt_of(store: Store, run_id: str) -> int | None:
     try:
-        get_run(run_id, store=store)
+        return get_run(run_id, store=store).attempt
     except RunNotFound:
-        return False
-    return True
+        return None
 
 
 def _open_implicitly(prefect: PrefectRun) -> ActiveRun:
     if before := implicit_runs.pop(prefect.id):  # Prefect has begun another attempt
-        before.writer.run_closed(before.id)
-        close_run(before.store, before.opened, "Failed")
+        ended_at = time.time_ns() // 1_000_000 + before.skew
+        before.writer.run_closed(before.id, close_entry(before.id, before.attempt, "Failed", at=ended_at, error=None))
     owner = getattr(prefect.context, "task", None) or prefect.context.flow
     run = open_scope(Scope(prefect.name, entry_point=entry_point_of(owner.fn), file=source_file_of(owner.fn)))
     implicit_runs.put(run)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ...errors import FilterError
 from .. import schema
-from ..engine import now_ms
+from ..clock import now_ms
 from ..records import to_ms
 from ..runs import LOST_AFTER_MS
 
@@ -89,7 +89,7 @@ class Annotation:
 
     def _of_run(self) -> list[Condition]:
         name_id = sa.select(schema.names.c.id).where(schema.names.c.name == self.name).scalar_subquery()
-        conditions = [self.table.c.run_id == schema.runs.c.id, self.table.c.name_id == name_id]
+        conditions = [self.table.c.run_seq == schema.runs.c.seq, self.table.c.name_id == name_id]
         if "attempt" in self.table.c:
             conditions.append(self.table.c.attempt == schema.runs.c.attempt)
         return conditions

@@ -1,0 +1,178 @@
+"""The writes of a run other than points, as the journal holds them, and how each is brought into the database.
+
+An entry is a JSON object with the key `do` and the id of its run. Applying one twice would be harmless for all but its
+order, and the journal's mark in the database sees to it that none is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ..errors import ParamConflict
+from . import schema
+from .clock import now_ms
+from .interning import Ids
+from .journal import Entry
+from .records import RunDataset, RunEnvironment
+from .upsert import insert_all_new, insert_new, upsert_all
+
+__all__ = [
+    "apply_entry",
+    "close_entry",
+    "dataset_entry",
+    "environment_entry",
+    "params_entry",
+    "source_entry",
+    "tags_entry",
+    "write_tags",
+]
+
+
+def params_entry(run_id: str, attempt: int, values: Mapping[str, str]) -> Entry:
+    """Write params of an attempt: all of them, or none where one has another value already."""
+    return {"do": "params", "run": run_id, "attempt": attempt, "values": dict(values)}
+
+
+def tags_entry(run_id: str, values: Mapping[str, str]) -> Entry:
+    """Set tags; the last value wins."""
+    return {"do": "tags", "run": run_id, "values": dict(values)}
+
+
+def source_entry(run_id: str, source: Mapping[str, Any]) -> Entry:
+    """Record where the code of a run came from."""
+    return {"do": "source", "run": run_id, "source": dict(source)}
+
+
+def dataset_entry(run_id: str, attempt: int, dataset: RunDataset) -> Entry:
+    """Record that an attempt has used a dataset."""
+    record: dict[str, Any] = {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "kind": dataset.kind,
+        "source": dataset.source,
+        "rows": dataset.rows,
+        "schema": [list(column) for column in dataset.schema],
+    }
+    return {"do": "dataset", "run": run_id, "attempt": attempt, "role": dataset.role, "dataset": record}
+
+
+def environment_entry(run_id: str, environment: RunEnvironment) -> Entry:
+    """Record which software a run runs with."""
+    record = {"digest": environment.digest, "python": environment.python, "platform": environment.platform}
+    return {
+        "do": "environment",
+        "run": run_id,
+        "environment": {**record, "packages": dict(environment.packages)},
+    }
+
+
+def close_entry(run_id: str, attempt: int, status: str, *, at: int, error: str | None) -> Entry:
+    """Give an attempt its final status; one that a later attempt has replaced only closes itself.
+
+    Args:
+        run_id: The run.
+        attempt: Its attempt.
+        status: The final status.
+        at: When it ended, in milliseconds since 1970 by the database's clock.
+        error: What it failed with.
+    """
+    return {"do": "close", "run": run_id, "attempt": attempt, "status": status, "at": at, "error": error}
+
+
+def apply_entry(connection: Connection, ids: Ids, entry: Entry) -> ParamConflict | None:
+    """Bring one entry into the database; what belongs to a run that does not exist any more is dropped.
+
+    Returns:
+        The conflict for which params were refused, if any.
+    """
+    seq = ids.runs([entry["run"]]).get(entry["run"])
+    return None if seq is None else _APPLY[entry["do"]](connection, ids, seq, entry)
+
+
+def write_tags(connection: Connection, ids: Ids, seq: int, values: Mapping[str, str]) -> None:
+    """Set tags of a run in an open transaction."""
+    if not values:
+        return
+    names = ids.names(values)
+    rows = [{"run_seq": seq, "name_id": names[name], "value": value} for name, value in values.items()]
+    upsert_all(connection, schema.tags, ("run_seq", "name_id"), rows)
+
+
+def _params(connection: Connection, ids: Ids, seq: int, entry: Entry) -> ParamConflict | None:
+    values: dict[str, str] = entry["values"]
+    names = ids.names(values)
+    table = schema.params
+    mine = sa.and_(table.c.run_seq == seq, table.c.attempt == entry["attempt"])
+    old: dict[int, str] = dict(connection.execute(sa.select(table.c.name_id, table.c.value).where(mine)).tuples().all())
+    for name, value in values.items():
+        if old.get(names[name], value) != value:
+            return ParamConflict(entry["run"], name, old[names[name]], value)
+    key = {"run_seq": seq, "attempt": entry["attempt"]}
+    rows = [{**key, "name_id": names[name], "value": value, "number": _number(value)} for name, value in values.items()]
+    if rows:
+        insert_all_new(connection, table, rows)
+    return None
+
+
+def _tags(connection: Connection, ids: Ids, seq: int, entry: Entry) -> None:
+    write_tags(connection, ids, seq, entry["values"])
+
+
+def _source(connection: Connection, _: Ids, seq: int, entry: Entry) -> None:
+    connection.execute(sa.update(schema.runs).where(schema.runs.c.seq == seq).values(source=entry["source"]))
+
+
+def _dataset(connection: Connection, _: Ids, seq: int, entry: Entry) -> None:
+    record: dict[str, Any] = entry["dataset"]
+    table = schema.datasets
+    insert_new(connection, table, {**record, "created_at": now_ms()})
+    query = sa.select(table.c.id).where(table.c.name == record["name"], table.c.digest == record["digest"])
+    used = {"run_seq": seq, "attempt": entry["attempt"], "role": entry["role"]}
+    insert_new(connection, schema.run_datasets, {**used, "dataset_id": connection.execute(query).scalar_one()})
+
+
+def _environment(connection: Connection, _: Ids, seq: int, entry: Entry) -> None:
+    insert_new(connection, schema.environments, entry["environment"])
+    connection.execute(
+        sa.update(schema.runs).where(schema.runs.c.seq == seq).values(environment=entry["environment"]["digest"])
+    )
+
+
+def _close(connection: Connection, _: Ids, seq: int, entry: Entry) -> None:
+    attempts, runs = schema.attempts.c, schema.runs.c
+    # Clocks differ between machines, but no run ends before it began.
+    ended = sa.case((attempts.started_at > entry["at"], attempts.started_at), else_=entry["at"])
+    connection.execute(
+        sa.update(schema.attempts)
+        .where(attempts.run_seq == seq, attempts.number == entry["attempt"])
+        .values(status=entry["status"], ended_at=ended, error=entry["error"])
+    )
+    ended = sa.case((runs.started_at > entry["at"], runs.started_at), else_=entry["at"])
+    connection.execute(
+        sa.update(schema.runs)
+        .where(runs.seq == seq, runs.attempt == entry["attempt"])
+        .values(status=entry["status"], ended_at=ended)
+    )
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number  # NaN matches no comparison
+
+
+_APPLY: dict[str, Callable[[Connection, Ids, int, Entry], ParamConflict | None]] = {
+    "params": _params,
+    "tags": _tags,
+    "source": _source,
+    "dataset": _dataset,
+    "environment": _environment,
+    "close": _close,
+}
