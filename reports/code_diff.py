@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from .change import Change
+
 if TYPE_CHECKING:
     from ..store import Run, Store
 
 __all__ = ["code_changes"]
 
-_Found = tuple[str, str, str | None, str | None, str]
 _SHORT = 12
 
 
-def code_changes(a: Run, b: Run, store: Store) -> tuple[list[_Found], list[str]]:
-    """Give the differences as (kind, name, a, b, note), and sentences about what cannot be told."""
+def code_changes(a: Run, b: Run, store: Store) -> tuple[list[Change], list[str]]:
+    """Give the differences, and sentences about what cannot be told."""
     found = list(_sources(a, b))
     unknown: list[str] = []
     if a.source.commit is None or b.source.commit is None:
@@ -28,23 +29,24 @@ def code_changes(a: Run, b: Run, store: Store) -> tuple[list[_Found], list[str]]
         unknown += sentence
     elif a.source.dirty or b.source.dirty:
         note = f"the working tree of {a.name if a.source.dirty else b.name} differed from its commit"
-        found.append(("code", "local changes", _yes(a), _yes(b), note))
+        found.append(Change("code", "local changes", _yes(a), _yes(b), note))
     return found, unknown
 
 
-def _sources(a: Run, b: Run) -> Iterator[_Found]:
+def _sources(a: Run, b: Run) -> Iterator[Change]:
     for name, note in (("commit", "see git log A..B"), ("project", ""), ("entry_point", "")):
         one, other = getattr(a.source, name), getattr(b.source, name)
         if one != other:
-            yield "code", name.replace("_", " "), one, other, note if one and other else ""
+            yield Change("code", name.replace("_", " "), one, other, note if one and other else "")
 
 
-def _local_changes(a: Run, b: Run, store: Store) -> tuple[list[_Found], list[str]]:
+def _local_changes(a: Run, b: Run, store: Store) -> tuple[list[Change], list[str]]:
     one, other = _digests(a, store), _digests(b, store)
     if not one or not other:
         return [], ["Both runs had local changes to their code, which were not recorded, so they may differ in them."]
     differing = sorted(path for path in {*one, *other} if one.get(path) != other.get(path))
-    return [("code", path, _cut(one.get(path)), _cut(other.get(path)), "digest of the file") for path in differing], []
+    note = "digest of the file"
+    return [Change("code", path, _cut(one.get(path)), _cut(other.get(path)), note) for path in differing], []
 
 
 def _digests(run: Run, store: Store) -> dict[str, str]:
@@ -54,7 +56,7 @@ def _digests(run: Run, store: Store) -> dict[str, str]:
     if not run.source.changes:
         return {}
     folder = str(PurePosixPath(run.source.changes).parent)
-    return {artifact.path: artifact.digest for artifact in list_artifacts(run.id, folder, store=store)}
+    return {file.path: file.digest for file in list_artifacts(run.id, folder, store=store) if file.digest}
 
 
 def _yes(run: Run) -> str | None:

@@ -63,7 +63,7 @@ def _table(runs: tuple[Run, ...], columns: list[Column]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    return "" if cell is None else number(cell, 4) if isinstance(cell, float) else markdown_text(cell, 40)
+    return "" if cell is None else markdown_text(cell, 40) if isinstance(cell, str) else number(cell, 4)
 
 
 def _left_out(comparison: Comparison, columns: list[Column]) -> list[str]:

@@ -10,32 +10,12 @@ from html import escape
 from typing import Any
 
 from ..store import Run, Store, current_store, get_run
+from .change import Change, Value
 from .code_diff import code_changes
 from .environment_diff import environment_changes
 from .text import number
 
-__all__ = ["Change", "RunDiff", "diff_as_json", "diff_runs"]
-
-Value = str | float | None
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing in which two runs differ.
-
-    Attributes:
-        kind: code, param, dataset, environment, prefect, status or metric.
-        name: What it is.
-        a: Its value in the first run; None where that has none.
-        b: Its value in the second run.
-        note: What the difference amounts to, or the empty text.
-    """
-
-    kind: str
-    name: str
-    a: Value
-    b: Value
-    note: str = ""
+__all__ = ["RunDiff", "diff_as_json", "diff_runs"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +68,7 @@ def diff_runs(a: str | Run, b: str | Run, *, store: Store | None = None) -> RunD
     one, other = (run if isinstance(run, Run) else get_run(run, store=store) for run in (a, b))
     code, unknown = code_changes(one, other, store)
     around, missing = environment_changes(one, other, store)
-    causes = tuple(Change(*change) for change in [*code, *_params(one, other), *around])
+    causes = (*code, *_params(one, other), *around)
     effects = tuple(_effects(one, other))
     return RunDiff(one.id, other.id, _summary(causes, effects), causes, effects, (*unknown, *missing))
 
@@ -101,10 +81,10 @@ def diff_as_json(diff: RunDiff) -> dict[str, Any]:
     return found
 
 
-def _params(a: Run, b: Run) -> Iterator[tuple[str, str, Value, Value]]:
+def _params(a: Run, b: Run) -> Iterator[Change]:
     for name in sorted({*a.params, *b.params}):
         if a.params.get(name) != b.params.get(name):
-            yield "param", name, a.params.get(name), b.params.get(name)
+            yield Change("param", name, a.params.get(name), b.params.get(name))
 
 
 def _effects(a: Run, b: Run) -> Iterator[Change]:
@@ -155,5 +135,5 @@ def _plain(value: Value) -> Value:
 
 def _html_row(change: Change) -> str:
     cells: Iterable[Value] = (change.kind, change.name, change.a, change.b, change.note)
-    shown = ("" if cell is None else number(cell) if isinstance(cell, float) else cell for cell in cells)
+    shown = ("" if cell is None else cell if isinstance(cell, str) else number(cell) for cell in cells)
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in shown) + "</tr>"

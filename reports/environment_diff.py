@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
 
+from .change import Change
+
 if TYPE_CHECKING:
     from ..store import Run, Store
     from ..store.records import RunDataset, RunEnvironment
 
 __all__ = ["environment_changes"]
 
-_Found = tuple[str, str, str | None, str | None, str]
 _SHORT = 12
 _PREFECT = {"flow": "flow", "deployment": "deployment", "work_pool": "work pool"}
 
 
-def environment_changes(a: Run, b: Run, store: Store) -> tuple[list[_Found], list[str]]:
-    """Give the differences as (kind, name, a, b, note): datasets, environment, Prefect; and what cannot be told."""
+def environment_changes(a: Run, b: Run, store: Store) -> tuple[list[Change], list[str]]:
+    """Give the differences in datasets, environment and Prefect, and what cannot be told."""
     from ..store.datasets import run_datasets
     from ..store.environments import run_environment
 
@@ -34,19 +35,14 @@ def environment_changes(a: Run, b: Run, store: Store) -> tuple[list[_Found], lis
     return [*found, *_prefect(a.source.prefect or {}, b.source.prefect or {})], unknown
 
 
-def _datasets(a: list[RunDataset], b: list[RunDataset]) -> Iterator[_Found]:
+def _datasets(a: list[RunDataset], b: list[RunDataset]) -> Iterator[Change]:
     one, other = ({(data.role, data.name): data for data in found} for found in (a, b))
     for role, name in sorted({*one, *other}):
         first, second = one.get((role, name)), other.get((role, name))
         if first is None or second is None or first.digest != second.digest:
             note = _data_note(first, second) if first and second else "only in b" if second else "only in a"
-            yield (
-                "dataset",
-                f"{name} ({role})",
-                first and first.digest[:_SHORT],
-                second and second.digest[:_SHORT],
-                note,
-            )
+            called = f"{name} ({role})"
+            yield Change("dataset", called, first and first.digest[:_SHORT], second and second.digest[:_SHORT], note)
 
 
 def _data_note(a: RunDataset, b: RunDataset) -> str:
@@ -60,14 +56,14 @@ def _data_note(a: RunDataset, b: RunDataset) -> str:
     return "; ".join(notes[:6]) or "other content"
 
 
-def _environments(a: RunEnvironment, b: RunEnvironment) -> Iterator[_Found]:
+def _environments(a: RunEnvironment, b: RunEnvironment) -> Iterator[Change]:
     for name, one, other in (("Python", a.python, b.python), ("platform", a.platform, b.platform)):
         if one != other:
-            yield "environment", name, one, other, ""
+            yield Change("environment", name, one, other, "")
     names = [name for name in {*a.packages, *b.packages} if a.packages.get(name) != b.packages.get(name)]
     for name in sorted(names, key=lambda name: (_jump(a.packages.get(name), b.packages.get(name)), name)):
         one, other = a.packages.get(name), b.packages.get(name)
-        yield "environment", name, one, other, "" if one and other else "only in b" if other else "only in a"
+        yield Change("environment", name, one, other, "" if one and other else "only in b" if other else "only in a")
 
 
 def _jump(a: str | None, b: str | None) -> int:
@@ -81,14 +77,15 @@ def _jump(a: str | None, b: str | None) -> int:
     return 1 if one.major != other.major else 2 if one.minor != other.minor else 3
 
 
-def _prefect(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[_Found]:
+def _prefect(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Change]:
     for key, name in _PREFECT.items():
         if a.get(key) != b.get(key):
-            yield "prefect", name, _text(a.get(key)), _text(b.get(key)), ""
-    one, other = a.get("parameters") or {}, b.get("parameters") or {}
+            yield Change("prefect", name, _text(a.get(key)), _text(b.get(key)), "")
+    one: Mapping[str, Any] = a.get("parameters") or {}
+    other: Mapping[str, Any] = b.get("parameters") or {}
     for name in sorted({*one, *other}):
         if one.get(name) != other.get(name):
-            yield "prefect", f"parameter {name}", _text(one.get(name)), _text(other.get(name)), ""
+            yield Change("prefect", f"parameter {name}", _text(one.get(name)), _text(other.get(name)), "")
 
 
 def _text(value: object) -> str | None:

@@ -21,7 +21,7 @@ def page_data(comparison: Comparison) -> dict[str, Any]:
     """Give the data of a comparison's page; what is not finite is written as in JSON answers."""
     return {
         "runs": [_run(run) for run in comparison.runs],
-        "columns": [_column(column) for column in comparison.columns],
+        "columns": [_column(column) | _bounds(column, comparison) for column in comparison.columns],
         "curves": {name: [_curve(one) for one in found] for name, found in comparison.curves.by_metric.items()},
         "left_out": comparison.curves.left_out,
         "max_points": comparison.curves.max_points,
@@ -40,6 +40,20 @@ def _column(column: Column) -> dict[str, Any]:
         "differs": column.differs,
         "cells": [_plain(cell) for cell in column.cells],
     }
+
+
+def _bounds(column: Column, comparison: Comparison) -> dict[str, list[Cell]]:
+    """Give the lowest and the highest value of a metric in each run; thinned series keep them."""
+    curves = comparison.curves.by_metric.get(column.name) if column.group == "metrics" else None
+    if not curves:
+        return {}
+    lows: list[Cell] = [None] * len(comparison.runs)
+    highs: list[Cell] = [None] * len(comparison.runs)
+    for curve in curves:
+        numbers = [value for value in curve.history.values.tolist() if not math.isnan(value)]
+        lows[curve.run] = _plain(min(numbers, default=math.nan))
+        highs[curve.run] = _plain(max(numbers, default=math.nan))
+    return {"lows": lows, "highs": highs}
 
 
 def _plain(cell: Cell) -> Cell:

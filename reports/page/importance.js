@@ -87,6 +87,6 @@ function drawImportance(body) {
 }
 
 function importanceNote(count) {
-  return `Runs are ranked by the metric (last value, ${count} runs) and grouped by each param alone (numbers with more than ${MOST_GROUPS} values into quantiles); the bar is the share of the ranks' variance between groups, corrected for chance (Kruskal-Wallis ε²). `
+  return `Runs are ranked by the metric (its ${{ last: "last", lows: "lowest", highs: "highest" }[choice.value]} value, ${count} runs) and grouped by each param alone (numbers with more than ${MOST_GROUPS} values into quantiles); the bar is the share of the ranks' variance between groups, corrected for chance (Kruskal-Wallis ε²). `
     + "The amber mark is what one in twenty unrelated params would reach; grey bars are below it. Direction is Spearman's ρ, for numbers: + means that higher goes with higher. Params that were changed together cannot be told apart, and nothing here proves a cause.";
 }

@@ -29,7 +29,7 @@ function build() {
   const page = document.getElementById("page");
   on("runs colour metric", () => { inkOf = colouring(choice.colour, shownRuns()); drawShown(); paintRows(); });
   const table = section("table", "Runs", page, "table", drawTable);
-  table.controls.append(filterBox(), differencesSwitch(), columnsMenu(), ...checkButtons());
+  table.controls.append(filterBox(), differencesSwitch(), valuesSwitch(), columnsMenu(), ...checkButtons());
   const charts = section("curves", "Curves", page, "runs colour theme curves", drawCurves);
   charts.controls.append(...curveControls());
   const lines = section("parallel", "Parallel coordinates", page, "runs colour metric axes theme", drawParallel);

@@ -2,9 +2,17 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const runs = data.runs.map((run, index) => ({ ...run, index, checked: true, matches: true }));
-const columns = data.columns.map((column, index) => ({ ...column, index, key: `${column.group}.${column.name}`, cells: column.cells.map((cell) => decoded(cell, column.numeric)) }));
-const choice = { colour: "", metric: null, hidden: new Set(), onlyDifferences: runs.length > 1 && columns.some((one) => one.differs) };
+const columns = data.columns.map((column, index) => ({ ...column, index, key: `${column.group}.${column.name}`, cells: column.cells.map((cell) => decoded(cell, column.numeric)), last: null }));
+const choice = { colour: "", metric: null, value: "last", hidden: new Set(), onlyDifferences: runs.length > 1 && columns.some((one) => one.differs) };
 const listeners = [];
+
+// Metrics are shown by their last, lowest or highest values.
+function showValues(which) {
+  for (const one of columns.filter((found) => found.lows)) {
+    one.last = one.last || one.cells;
+    one.cells = which === "last" ? one.last : one[which].map((cell) => decoded(cell, true));
+  }
+}
 
 function decoded(cell, numeric) {
   return cell === null || !numeric ? cell : Number(cell);

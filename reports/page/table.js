@@ -140,6 +140,15 @@ function differencesSwitch() {
   return element("label", { className: "field" }, box, `Differences only (${same} of ${columns.length} columns are the same)`);
 }
 
+function valuesSwitch() {
+  return segments([["last", "Last"], ["lows", "Lowest"], ["highs", "Highest"]], "last", (which) => {
+    choice.value = which;
+    showValues(which);
+    changed("table");
+    changed("metric");
+  });
+}
+
 function columnsMenu() {
   const list = element("div", {});
   const search = element("input", { type: "search", placeholder: "Search columns" });
