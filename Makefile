@@ -42,7 +42,8 @@ test-heavy: $(HEAVY)/.ready  ## The heavy tests of one group: make test-heavy GR
 $(VENV)/heavy/%/.ready: tests/heavy/%.lock $(READY)
 	@echo "Setting up $(@D) (once; the libraries are large)"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --compile-bytecode --require-hashes -r requirements.lock -r $<
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --compile-bytecode --no-deps \
+	  --require-hashes -r requirements.lock -r $<
 	@test ! -e $(<:.lock=.wheels) || $(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps \
 	  $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder)) -r $(<:.lock=.wheels) \
 	  || { echo "Name a folder that holds the wheels of $(<:.lock=.wheels) in PIP_FIND_LINKS." >&2; exit 1; }

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from . import search
 from .libraries import Call, Target, members_of
@@ -80,7 +80,8 @@ class Fit:
         with recorder.going_on("the training score"):
             self._score(recorder)
         if search.is_search(self._estimator):
-            search.log_search(recorder, self._estimator)
+            with recorder.going_on("the search"):
+                search.log_search(recorder, self._estimator)
         recorder.model(self._estimator, first_rows(self._data()))
 
     def _attach(self, callback: Iterations) -> None:
@@ -154,14 +155,21 @@ def log_iterations(recorder: Recorder, estimator: Any) -> None:
         values = getattr(estimator, attribute, None)
         if values is not None:
             recorder.curve(name, values)
-    numbers = {name.rstrip("_"): plain(getattr(estimator, name, None)) for name in _NUMBERS}
-    recorder.metrics({name: number for name, number in numbers.items() if isinstance(number, (int, float))})
+    numbers = {name.rstrip("_"): _number(getattr(estimator, name, None)) for name in _NUMBERS}
+    recorder.metrics({name: number for name, number in numbers.items() if number is not None})
     with recorder.going_on("the importance of the features"):
         importances = getattr(estimator, "feature_importances_", None)
         if importances is not None:
             names = getattr(estimator, "feature_names_in_", range(len(importances)))
             pairs = {str(name): float(value) for name, value in zip(names, importances, strict=True)}
             recorder.document(pairs, "feature_importance.json")
+
+
+def _number(value: Any) -> float | None:
+    value = plain(value)
+    if isinstance(value, list) and len(cast("list[Any]", value)) == 1:  # one count per class, of which there is one
+        value = cast("list[Any]", value)[0]
+    return value if isinstance(value, (int, float)) else None
 
 
 def _score_of(estimator: Any, data: Any, answers: Any) -> float:
