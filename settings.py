@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -178,12 +179,16 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
 def _from_pyproject(cwd: Path) -> dict[str, str]:
     for folder in (cwd, *cwd.parents):
         file = folder / "pyproject.toml"
-        if file.is_file():
-            return _read_table(file)
+        try:
+            state = file.stat()
+        except OSError:
+            continue
+        return dict(_read_table(file, state.st_mtime_ns, state.st_size))
     return {}
 
 
-def _read_table(file: Path) -> dict[str, str]:
+@functools.lru_cache(maxsize=8)
+def _read_table(file: Path, _modified: int, _size: int) -> Mapping[str, str]:
     try:
         table: Any = tomllib.loads(file.read_text()).get("tool", {}).get("prefect_ml", {})
     except (OSError, ValueError) as error:

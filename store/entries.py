@@ -32,6 +32,25 @@ __all__ = [
     "write_tags",
 ]
 
+_a, _r, _p = schema.attempts.c, schema.runs.c, schema.params.c
+_AT = sa.bindparam("at", type_=sa.BigInteger())
+# Clocks differ between machines, but no run ends before it began.
+_CLOSE_ATTEMPT = (
+    sa.update(schema.attempts)
+    .where(_a.run_seq == sa.bindparam("run"), _a.number == sa.bindparam("of"))
+    .values(
+        status=sa.bindparam("to"),
+        ended_at=sa.case((_a.started_at > _AT, _a.started_at), else_=_AT),
+        error=sa.bindparam("why"),
+    )
+)
+_CLOSE_RUN = (
+    sa.update(schema.runs)
+    .where(_r.seq == sa.bindparam("run"), _r.attempt == sa.bindparam("of"))
+    .values(status=sa.bindparam("to"), ended_at=sa.case((_r.started_at > _AT, _r.started_at), else_=_AT))
+)
+_PARAMS = sa.select(_p.name_id, _p.value).where(_p.run_seq == sa.bindparam("run"), _p.attempt == sa.bindparam("of"))
+
 
 def params_entry(run_id: str, attempt: int, values: Mapping[str, str]) -> Entry:
     """Write params of an attempt: all of them, or none where one has another value already."""
@@ -106,16 +125,15 @@ def write_tags(connection: Connection, ids: Ids, seq: int, values: Mapping[str, 
 def _params(connection: Connection, ids: Ids, seq: int, entry: Entry) -> ParamConflict | None:
     values: dict[str, str] = entry["values"]
     names = ids.names(values)
-    table = schema.params
-    mine = sa.and_(table.c.run_seq == seq, table.c.attempt == entry["attempt"])
-    old: dict[int, str] = dict(connection.execute(sa.select(table.c.name_id, table.c.value).where(mine)).tuples().all())
+    found = connection.execute(_PARAMS, {"run": seq, "of": entry["attempt"]})
+    old: dict[int, str] = dict(found.tuples().all())
     for name, value in values.items():
         if old.get(names[name], value) != value:
             return ParamConflict(entry["run"], name, old[names[name]], value)
     key = {"run_seq": seq, "attempt": entry["attempt"]}
     rows = [{**key, "name_id": names[name], "value": value, "number": _number(value)} for name, value in values.items()]
     if rows:
-        insert_all_new(connection, table, rows)
+        insert_all_new(connection, schema.params, rows)
     return None
 
 
@@ -144,20 +162,9 @@ def _environment(connection: Connection, _: Ids, seq: int, entry: Entry) -> None
 
 
 def _close(connection: Connection, _: Ids, seq: int, entry: Entry) -> None:
-    attempts, runs = schema.attempts.c, schema.runs.c
-    # Clocks differ between machines, but no run ends before it began.
-    ended = sa.case((attempts.started_at > entry["at"], attempts.started_at), else_=entry["at"])
-    connection.execute(
-        sa.update(schema.attempts)
-        .where(attempts.run_seq == seq, attempts.number == entry["attempt"])
-        .values(status=entry["status"], ended_at=ended, error=entry["error"])
-    )
-    ended = sa.case((runs.started_at > entry["at"], runs.started_at), else_=entry["at"])
-    connection.execute(
-        sa.update(schema.runs)
-        .where(runs.seq == seq, runs.attempt == entry["attempt"])
-        .values(status=entry["status"], ended_at=ended)
-    )
+    row = {"run": seq, "of": entry["attempt"], "to": entry["status"], "at": entry["at"]}
+    connection.execute(_CLOSE_ATTEMPT, {**row, "why": entry["error"]})
+    connection.execute(_CLOSE_RUN, row)
 
 
 def _number(value: str) -> float | None:

@@ -18,18 +18,23 @@ from .entries import write_tags
 from .experiments import experiment_for
 from .interning import Ids
 from .records import Source
-from .upsert import insert_new
+from .upsert import insert_new, insert_returning
 
 __all__ = ["LOST_AFTER_MS", "NewRun", "OpenRun", "heartbeat", "open_run", "resume_run"]
 
 # A run whose process has not been heard of for this long is read as Crashed.
 LOST_AFTER_MS = 60_000
 _r = schema.runs.c
+_FIND = (
+    sa.select(_r.seq, _r.attempt, _r.status, _r.artifact_uri, _r.experiment_id, _r.started_at, now_ms().label("now"))
+    .where(_r.id == sa.bindparam("run"))
+    .with_for_update()
+)
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """What is known of a run when it opens."""
+    """What is known of a run when it opens; `fresh` says that its id was made just now, so that none has it."""
 
     id: str
     name: str
@@ -42,6 +47,7 @@ class NewRun:
     source: Source = field(default_factory=Source)
     environment: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def open_run(store: Store, new: NewRun, *, attempt: int = 1, join_only: bool = F
     with store.write() as connection:
         ids = store.ids.within(connection)
         opened = None
-        row = _find(connection, new.id)
+        row = None if new.fresh else _find(connection, new.id)
         if row is None:
             if join_only:
                 raise RunNotFound(new.id)
@@ -122,10 +128,7 @@ def resume_run(store: Store, run_id: str) -> OpenRun:
 
 
 def _find(connection: Connection, run_id: str) -> Any:
-    query = sa.select(
-        _r.seq, _r.attempt, _r.status, _r.artifact_uri, _r.experiment_id, _r.started_at, now_ms().label("now")
-    )
-    return connection.execute(query.where(_r.id == run_id).with_for_update()).first()
+    return connection.execute(_FIND, {"run": run_id}).first()
 
 
 def _reopen(store: Store, connection: Connection, row: Any, new: NewRun, attempt: int, *, join_only: bool) -> OpenRun:
@@ -160,9 +163,9 @@ def _insert(store: Store, connection: Connection, ids: Ids, new: NewRun, attempt
         "flow_run_id": new.flow_run_id,
         "task_run_id": new.task_run_id,
     }
-    if not insert_new(connection, schema.runs, row):
+    made = insert_returning(connection, schema.runs, row, ("seq", "started_at"))
+    if made is None:
         return None
-    made = connection.execute(sa.select(_r.seq, _r.started_at).where(_r.id == new.id)).one()
     ids.add_run(new.id, made.seq)
     _insert_attempt(connection, made.seq, attempt)
     write_tags(connection, ids, made.seq, new.tags)
@@ -197,9 +200,8 @@ def _supersede_children(connection: Connection, run_id: str, attempt: int) -> No
 
 
 def _insert_attempt(connection: Connection, seq: int, attempt: int) -> None:
-    connection.execute(
-        sa.insert(schema.attempts).values(run_seq=seq, number=attempt, status="Running", started_at=now_ms())
-    )
+    row = {"run_seq": seq, "number": attempt, "status": "Running", "started_at": now_ms()}
+    insert_new(connection, schema.attempts, row)
 
 
 def _artifact_uri(store: Store, experiment_id: int, run_id: str, attempt: int) -> str:

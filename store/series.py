@@ -66,13 +66,22 @@ _UPSERT = sa.text(
 
 @dataclass
 class Tails:
-    """The small last segments that this process may write anew, with the points that they hold."""
+    """The small last segments that this process may write anew.
+
+    Attributes:
+        kept: Number of the segment, and the points that it holds.
+        pieces: Runs of which a series has several segments.
+    """
 
     kept: dict[SeriesId, tuple[int, Points]] = field(default_factory=dict[SeriesId, "tuple[int, Points]"])
+    pieces: set[int] = field(default_factory=set[int])
 
-    def forget(self, run_seq: int | None) -> None:
-        """Drop those of a run that has ended."""
+    def forget(self, run_seq: int) -> bool:
+        """Drop those of a run that has ended; tell whether there is something to merge."""
         self.kept = {key: tail for key, tail in self.kept.items() if key[0] != run_seq}
+        many = run_seq in self.pieces
+        self.pieces.discard(run_seq)
+        return many
 
 
 def append_points(connection: Connection, ids: Ids, batch: Mapping[SeriesKey, Points], tails: Tails) -> Tails:
@@ -89,26 +98,26 @@ def append_points(connection: Connection, ids: Ids, batch: Mapping[SeriesKey, Po
     if not found:
         return tails
     connection.execute(_UPSERT, [_summary(key, found[key]) for key in sorted(found)])
-    kept = dict(tails.kept)
+    after = Tails(dict(tails.kept), set(tails.pieces))
     for key in sorted(found):
-        _append(connection, key, found[key], kept)
-    return Tails(kept)
+        if _append(connection, key, found[key], after.kept):
+            after.pieces.add(key[0])
+    return after
 
 
-def merge_segments(store: Store, run_id: str, attempt: int) -> None:
+def merge_segments(store: Store, run_seq: int, attempt: int) -> None:
     """Bring the small segments of an attempt's series together; the order of arrival stays."""
     query = (
-        sa.select(_g.run_seq, _g.name_id)
-        .join_from(schema.segments, schema.runs, schema.runs.c.seq == _g.run_seq)
-        .where(schema.runs.c.id == run_id, _g.attempt == attempt, _g.count < _LARGE // 2)
-        .group_by(_g.run_seq, _g.name_id)
+        sa.select(_g.name_id)
+        .where(_g.run_seq == run_seq, _g.attempt == attempt, _g.count < _LARGE // 2)
+        .group_by(_g.name_id)
         .having(sa.func.count() > 1)
     )
     with store.read() as connection:
-        found = connection.execute(query).all()
+        found = connection.execute(query).scalars().all()
     if found:
         with store.write() as connection:
-            for run_seq, name_id in found:
+            for name_id in found:
                 _merge(connection, (run_seq, attempt, name_id))
 
 
@@ -140,18 +149,20 @@ def _last(points: Points) -> int:
     return int(highest[np.flatnonzero(times == times.max())[-1]])
 
 
-def _append(connection: Connection, key: SeriesId, points: Points, tails: dict[SeriesId, tuple[int, Points]]) -> None:
-    number, tail = tails.pop(key, (None, None))
-    if number is not None and tail is not None and len(tail) + len(points) <= _SMALL:
+def _append(connection: Connection, key: SeriesId, points: Points, tails: dict[SeriesId, tuple[int, Points]]) -> bool:
+    """Add points to a series; tell whether it has several segments now."""
+    number, tail = tails.pop(key, (0, None))
+    if tail is not None and len(tail) + len(points) <= _SMALL:
         joined = concatenate([tail, points])
         if _rewrite(connection, key, number, joined, had=len(tail)):
             tails[key] = number, joined
-            return
+            return number > 0
     for start in range(0, len(points), _LARGE):
         chunk = points.slice(start, start + _LARGE)
         number = _insert(connection, key, chunk)
         if len(chunk) < _SMALL:
             tails[key] = number, chunk
+    return number > 0
 
 
 def _rewrite(connection: Connection, key: SeriesId, number: int, points: Points, *, had: int) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from .clock import now_ms
 
-__all__ = ["insert_all_new", "insert_new", "upsert", "upsert_all"]
+__all__ = ["insert_all_new", "insert_new", "insert_returning", "upsert", "upsert_all"]
 
 Row = Mapping[str, Any]
 
@@ -34,6 +34,13 @@ def upsert_all(connection: Connection, table: sa.Table, key: tuple[str, ...], ro
 def insert_new(connection: Connection, table: sa.Table, row: Row) -> bool:
     """Insert the row unless one with its key exists; tell whether it was new."""
     return _execute(connection, table, [row], "DO NOTHING RETURNING 1").first() is not None
+
+
+def insert_returning(
+    connection: Connection, table: sa.Table, row: Row, returning: tuple[str, ...]
+) -> sa.Row[Any] | None:
+    """Insert the row and give some columns of it, or give None where one with its key exists."""
+    return _execute(connection, table, [row], f"DO NOTHING RETURNING {', '.join(returning)}").first()
 
 
 def insert_all_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:

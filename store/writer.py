@@ -44,6 +44,12 @@ _RETRY_SECONDS = 2.0
 _PATIENCE = 0.1
 _END_PATIENCE = 30.0
 _SIZES = (1 << 18, 1 << 21, 1 << 24)  # of the first, the second and all further files of a journal
+_j = schema.journals.c
+_MOVE = (
+    sa.update(schema.journals)
+    .where(_j.id == sa.bindparam("journal"), _j.applied == sa.bindparam("start"))
+    .values(applied=sa.bindparam("end"), updated_at=now_ms())
+)
 _log = logging.getLogger("prefect_ml")
 
 
@@ -270,9 +276,10 @@ class Writer:
     def _tidy(self, batch: Batch) -> None:
         """Merge the small segments of attempts that have ended."""
         for _, entry in batch.entries:
-            if entry["do"] == "close":
-                merge_segments(self.store, entry["run"], entry["attempt"])
-                self._tails.forget(self.store.ids.runs.get(entry["run"]))
+            seq = self.store.ids.runs.get(entry["run"]) if entry["do"] == "close" else None
+            if seq is not None:
+                if self._tails.forget(seq):
+                    merge_segments(self.store, seq, entry["attempt"])
 
     def sync(self) -> None:
         """Bring what was applied to the disk itself, against the death of the machine."""
@@ -327,8 +334,7 @@ def move_mark(connection: Connection, journal: str, start: int, end: int) -> boo
     table = schema.journals
     if start == START and insert_new(connection, table, {"id": journal, "applied": end, "updated_at": now_ms()}):
         return True
-    statement = sa.update(table).where(table.c.id == journal, table.c.applied == start)
-    return connection.execute(statement.values(applied=end, updated_at=now_ms())).rowcount > 0
+    return connection.execute(_MOVE, {"journal": journal, "start": start, "end": end}).rowcount > 0
 
 
 def set_mark(connection: Connection, journal: str, end: int) -> None:

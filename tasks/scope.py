@@ -246,7 +246,7 @@ def _child(asked: _Asked, outer: ActiveRun) -> tuple[OpenRun, str]:
 def _outermost(asked: _Asked) -> tuple[OpenRun, str]:
     settings = load_settings()
     experiment = asked.scope.experiment or settings.experiment
-    new = asked.run(settings.run_id or new_id(), experiment)
+    new = asked.run(settings.run_id or new_id(), experiment, fresh=settings.run_id is None)
     opened = open_run(asked.store, new, join_only=settings.run_id is not None)
     return opened, get_run(opened.id, store=asked.store).experiment if opened.joined else experiment
 
