@@ -189,6 +189,16 @@ def test_a_model_that_no_flavor_saves_is_said_and_not_pickled(caplog: pytest.Log
     assert "DBSCAN" in caplog.text.split("(", 1)[1]
 
 
+def test_an_example_that_cannot_be_kept_does_not_cost_the_model(caplog: pytest.LogCaptureFixture) -> None:
+    autolog()
+    frame = pd.DataFrame(ROWS).set_axis(list("abcd"), axis=1)
+    frame["a"] = frame["a"].astype("category")
+    DecisionTreeClassifier().fit(frame, KINDS)
+    (record,) = caplog.records
+    assert "the input example of the model of DecisionTreeClassifier was not recorded" in record.getMessage()
+    assert prefect_ml.load_model(f"runs:/{only_run().id}/model").predict(ROWS[:2]).tolist() == [0, 0]
+
+
 def test_disabling_leaves_everything_as_it_was() -> None:
     autolog(disable=True)
     owner = next(owner for owner in SVC.__mro__ if "fit" in vars(owner))

@@ -106,7 +106,7 @@ def test_an_xgboost_estimator_is_logged_as_a_model_and_a_booster_is_not(caplog: 
     assert list(loaded.predict(ROWS[:9])) == list(estimator.predict(ROWS[:9]))
     assert not caplog.records
     xgboost.train({}, xgboost.DMatrix(ROWS, KINDS), 1)
-    assert "no flavor saves xgboost.core.Booster" in caplog.text
+    assert "no flavor is made for xgboost.core.Booster" in caplog.text
 
 
 def test_a_search_over_boosted_trees_is_one_training() -> None:
@@ -196,6 +196,20 @@ def test_keras_callbacks_of_the_caller_are_kept(network: Any, caplog: pytest.Log
     assert steps(second, "loss") == [0]
     assert not [found for found in listed.callbacks if type(found).__module__.startswith("prefect_ml")]
     assert not caplog.records
+
+
+def test_a_network_in_an_estimator_of_kerass_own_is_recorded() -> None:
+    import keras
+
+    def build(X: Any, y: Any) -> Any:
+        model = keras.Sequential(
+            [keras.layers.Input(X.shape[1:]), keras.layers.Dense(y.shape[1], activation="softmax")]
+        )
+        model.compile("sgd", "categorical_crossentropy")
+        return model
+
+    keras.wrappers.SKLearnClassifier(build, fit_kwargs={"epochs": 2, "verbose": 0}).fit(ROWS, KINDS)
+    assert steps(only_run(), "loss") == [0, 1]
 
 
 # PyTorch Lightning

@@ -22,6 +22,8 @@ __all__ = ["wrap"]
 _fitting: ContextVar[bool] = ContextVar("prefect_ml_autolog_fitting", default=False)
 # A fit that any of these calls on another object is a part of their own work, in whatever thread.
 _CALLERS = frozenset({"keras", "lightgbm", "lightning", "pytorch_lightning", "sklearn", "xgboost"})
+# But these only pass on what the user asked for.
+_ENTRANCES = ("keras.src.wrappers.", "lightning.pytorch.cli", "pytorch_lightning.cli")
 
 
 def wrap(
@@ -43,7 +45,8 @@ def wrap(
 def _is_inner(frame: FrameType | None, owner: object) -> bool:
     """Whether one of the libraries calls, on behalf of another object than this one: a search, a pipeline, a fold."""
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in _CALLERS:
+        module = str(frame.f_globals.get("__name__"))
+        if module.partition(".")[0] in _CALLERS and not module.startswith(_ENTRANCES):
             names = frame.f_code.co_varnames[:1]
             if not names or frame.f_locals.get(names[0]) is not owner:
                 return True

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import ParamConflict, PrefectMLError
+from ...errors import ParamConflict, PrefectMLError, UnknownFlavor
 from ..active import ActiveRun
-from ..log import log_dict, log_metric, log_metrics, log_param, log_params, log_text, set_tags
+from ..log import log_dict, log_metric, log_metrics, log_param, log_params, log_series, log_text, set_tags
 from ..models import log_model
 from .values import plain, text_of
 
@@ -87,8 +87,8 @@ class Recorder:
     def curve(self, name: str, values: Iterable[Any]) -> None:
         """Log a metric that was collected over the iterations."""
         with self.going_on(f"metric {name!r}"):
-            for step, value in enumerate(values):
-                log_metric(name, value, step=step, run=self.run)
+            listed = list(values)
+            log_series(name, listed, steps=range(len(listed)), run=self.run)
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags."""
@@ -119,13 +119,20 @@ class Recorder:
             flavor = flavor_for(model).NAME
             if flavor == "python_function":
                 kind = f"{type(model).__module__}.{type(model).__qualname__}"
-                _log.warning(
-                    "autolog: the model of %s was not recorded in run %s: no flavor saves %s;"
-                    " log it in a way of your own, or say log_models=False",
-                    *(self.name, self.run.id, kind),
+                raise UnknownFlavor(
+                    f"no flavor is made for {kind}; log it in a way of your own, or say log_models=False"
                 )
-            else:
-                log_model(model, "model", example=example, flavor=flavor, run=self.run)
+            self._model(model, flavor, example)
+
+    def _model(self, model: Any, flavor: str, example: Any) -> None:
+        try:
+            log_model(model, "model", example=example, flavor=flavor, run=self.run)
+        except Exception:
+            if example is None:
+                raise
+            log_model(model, "model", flavor=flavor, run=self.run)
+            with self.going_on("the input example of the model"):
+                raise
 
     def _param(self, name: str, text: str) -> None:
         with self.going_on(f"param {name!r}"):

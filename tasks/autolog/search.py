@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ..active import entered
 from ..scope import Scope, closing, open_scope
@@ -15,7 +15,8 @@ __all__ = ["is_search", "log_search"]
 
 def is_search(estimator: Any) -> bool:
     """Whether this tries candidates and picks one."""
-    return hasattr(type(estimator), "_run_search")  # what scikit-learn asks of searches that others write
+    kind = cast("type[Any]", type(estimator))
+    return hasattr(kind, "_run_search")  # what scikit-learn asks of searches that others write
 
 
 def log_search(recorder: Recorder, search: Any) -> None:
