@@ -183,7 +183,8 @@ class S3Server:
                  "filer.port", "filer.port.grpc", "debug.port"]  # fmt: skip
         options = [f"-{word}={port}" for word, port in zip(words, self.ports, strict=True)]
         fixed = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-                 "-volume.max=0", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false"]  # fmt: skip
+                 "-volume.max=0", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false",
+                 "-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms"]  # fmt: skip
         weed = Path(sys.executable).with_name("weed")
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -201,7 +202,8 @@ class S3Server:
     def _wait(self) -> None:
         import s3fs
 
-        files = s3fs.S3FileSystem(**self.options, skip_instance_cache=True)
+        retries = {"retries": {"max_attempts": 1}}
+        files = s3fs.S3FileSystem(**self.options, config_kwargs=retries, skip_instance_cache=True)
         for _ in range(600):
             try:
                 httpx.get(self.endpoint, timeout=5)

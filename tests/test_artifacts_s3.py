@@ -87,17 +87,17 @@ def test_who_may_only_read_is_told_at_once(s3: Any, tmp_path: Path):
 
 def test_an_upload_outlives_a_server_that_is_killed_and_comes_back(mortal_s3: Any, tmp_path: Path):
     folder = tmp_path / "out"
-    for number in range(6):
+    for number in range(4):
         random_file(folder / f"big-{number}", 24)
-    for number in range(40):
+    for number in range(20):
         random_file(folder / "small" / str(number), 1)
     uri = "s3://bucket/run/out"
     with in_background(lambda: artifacts.put_folder(folder, uri, options=mortal_s3.options, patience=120)) as upload:
-        wait_until_half_is_there(mortal_s3, upload, 60)
+        wait_until_half_is_there(mortal_s3, upload, 40)
         mortal_s3.kill()
         mortal_s3.start()
         upload.result()
-    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 46
+    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 24
     with in_background(lambda: artifacts.fetch(uri, tmp_path / "back", options=mortal_s3.options)) as download:
         while not list((tmp_path / "back").glob("big-*")) and not download.done():
             time.sleep(0.005)
@@ -110,12 +110,12 @@ def test_an_upload_outlives_a_server_that_is_killed_and_comes_back(mortal_s3: An
 
 def test_an_upload_to_a_server_that_stays_away_leaves_nothing_to_be_seen(mortal_s3: Any, tmp_path: Path):
     folder = tmp_path / "out"
-    for number in range(6):
+    for number in range(4):
         random_file(folder / f"big-{number}", 24)
     random_file(folder / "small", 1)
     uri = "s3://bucket/run/out"
     with in_background(lambda: artifacts.put_folder(folder, uri, options=mortal_s3.options, patience=0.5)) as upload:
-        wait_until_half_is_there(mortal_s3, upload, 50)
+        wait_until_half_is_there(mortal_s3, upload, 40)
         mortal_s3.kill()
         with pytest.raises(ArtifactError, match="Cannot write s3://bucket/run/out/"):
             upload.result()
@@ -123,7 +123,7 @@ def test_an_upload_to_a_server_that_stays_away_leaves_nothing_to_be_seen(mortal_
     assert not artifacts.exists(uri, options=mortal_s3.options)
     assert artifacts.list_files("s3://bucket/run", options=mortal_s3.options) == []
     artifacts.put_folder(folder, uri, options=mortal_s3.options)
-    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 7
+    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 5
 
 
 def test_a_bar_shows_what_takes_long_and_only_on_a_terminal(s3: Any, tmp_path: Path):
