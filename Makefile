@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 HEAVY := $(if $(wildcard tests/heavy/$(GROUP).lock),$(VENV)/heavy/$(GROUP),$(VENV))
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help demo test test-heavy check bench lock clean
+.PHONY: help demo test test-heavy check bench bench-growth lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
@@ -57,11 +57,21 @@ check: $(READY)  ## Style, types, and links in the docs
 	@$(BIN)/basedpyright
 	@$(BIN)/python tests/check_links.py
 
-bench: $(READY)  ## Measure, and print the table of docs/benchmarks.md
+bench: $(VENV)/bench/mlflow/.ready  ## Measure beside MLflow, and print the table of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py
+
+bench-growth: $(READY)  ## Measure how costs grow up to a million runs; takes a quarter of an hour
+	@$(BIN)/python benchmarks/bench_growth.py
+
+$(VENV)/bench/mlflow/.ready: benchmarks/mlflow.lock $(READY)
+	@echo "Setting up MLflow, to compare with (once)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --compile-bytecode --require-hashes -r $<
+	@touch $@
 
 lock: $(READY)  ## Resolve requirements.lock anew, and the locks of the heavy groups with it
 	@$(BIN)/$(LOCK) --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/$(LOCK) benchmarks/mlflow.in -o benchmarks/mlflow.lock
 	@for group in tests/heavy/*.in; do \
 	  $(BIN)/$(LOCK) --constraints requirements.lock --overrides tests/heavy/overrides.txt $$group -o $${group%.in}.lock; done
 

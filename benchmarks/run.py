@@ -8,13 +8,13 @@ import sqlite3
 from datetime import datetime, timezone
 
 import bench_import
-import bench_log_metric
+import bench_tracking
 from rows import as_markdown
 
 
 def main() -> None:
     """Print what was measured, where and when."""
-    rows = [*bench_import.measure(), *bench_log_metric.measure()]
+    rows = [*bench_import.measure(), *bench_tracking.measure()]
     print(as_markdown(rows))
     print()
     print(f"Measured on {datetime.now(timezone.utc):%Y-%m-%d}: {_machine()}.")
