@@ -142,11 +142,21 @@ def test_a_search_has_its_best_params_a_table_and_its_best_candidates(backend: s
     assert best.metrics["mean_test_score"] == pytest.approx(search.best_score_)
 
 
-def test_a_search_that_refits_nothing_is_recorded_too() -> None:
+def test_the_model_of_a_search_is_its_best_estimator() -> None:
+    autolog(candidates=0)
+    search = GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 3]}, cv=2).fit(ROWS, KINDS)
+    model = prefect_ml.load_model(f"runs:/{only_run().id}/model")
+    assert model.native().get_params() == search.best_estimator_.get_params()
+    assert model.predict(ROWS).tolist() == search.predict(ROWS).tolist()
+
+
+def test_a_search_that_refits_nothing_is_recorded_too(caplog: pytest.LogCaptureFixture) -> None:
+    autolog()
     scoring = ["accuracy", "balanced_accuracy"]
     RandomizedSearchCV(SVC(), {"C": [1, 2, 3]}, n_iter=2, cv=2, refit=False, scoring=scoring).fit(ROWS, KINDS)
     run = only_run()
     assert {"mean_test_accuracy", "mean_test_balanced_accuracy"} <= set(artifact(run, "cv_results.json")[0])
+    assert not caplog.records
 
 
 def test_preparing_data_is_no_training_and_clustering_is() -> None:

@@ -75,14 +75,17 @@ class Fit:
     def after(self, recorder: Recorder, result: Any) -> None:
         """Log scores, what the estimator keeps of its iterations, and the model."""
         del result  # the estimator itself
-        best = getattr(self._estimator, "best_estimator_", self._estimator)
+        best = self._estimator
+        if search.is_search(best):
+            with recorder.going_on("the search"):
+                search.log_search(recorder, best)
+            best = getattr(best, "best_estimator_", None)
+        if best is None:  # the search was asked to fit no model in the end
+            return
         log_iterations(recorder, final_step(best))
         with recorder.going_on("the training score"):
             self._score(recorder)
-        if search.is_search(self._estimator):
-            with recorder.going_on("the search"):
-                search.log_search(recorder, self._estimator)
-        recorder.model(self._estimator, first_rows(self._data()))
+        recorder.model(best, first_rows(self._data()))
 
     def _attach(self, callback: Iterations) -> None:
         if search.is_search(self._last) or not hasattr(self._last, "set_callbacks"):  # new in scikit-learn 1.9
