@@ -137,6 +137,8 @@ def _read_integers(count: int, coding: int, width: int, payload: bytes) -> Integ
     (first,) = struct.unpack_from("<q", payload)
     if coding == _UNIFORM:
         (stride,) = struct.unpack_from("<q", payload, 8)
+        if stride == 1 and first < (1 << 63) - count:
+            return np.arange(first, first + count, dtype=np.int64)
         with np.errstate(over="ignore"):
             return np.arange(count, dtype=np.int64) * np.int64(stride) + np.int64(first)
     column = np.empty(count, np.int64)

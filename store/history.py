@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from ..errors import RunNotFound, TrackingError
@@ -14,6 +15,8 @@ from .writers import flush_pending
 
 __all__ = ["metric_history"]
 
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 _r = schema.runs.c
 _g = schema.segments.c
 
@@ -62,28 +65,34 @@ def _segments(store: Store, run_id: str, name: str, attempt: int | None) -> list
 
 
 def _ordered(points: Points) -> Points:
-    steps, times = np.diff(points.steps), np.diff(points.times)
-    if bool(((steps > 0) | ((steps == 0) & (times >= 0))).all()):
+    steps, times = points.steps, points.times
+    if bool((steps[1:] > steps[:-1]).all()):
         return points
-    order = np.lexsort((points.times, points.steps))  # stable: equal points stay in their order of arrival
-    return Points(points.steps[order], points.times[order], points.values[order])
+    order = np.lexsort((times, steps))  # stable: equal points stay in their order of arrival
+    return Points(steps[order], times[order], points.values[order])
 
 
-def _outline(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], count: int
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _outline(values: Floats, count: int) -> Integers:
     """Choose the first and last position, and the lowest and highest of each of `count` / 2 - 1 stretches between."""
-    ends = np.array([0, len(values) - 1])
+    ends = [0, len(values) - 1]
     stretches = count // 2 - 1
     if not stretches:
-        return ends
+        return np.array(ends)
     inner = values[1:-1]
     width = -(-len(inner) // stretches)
-    padded = np.full(width * stretches, np.nan)
-    padded[: len(inner)] = inner
-    rows = padded.reshape(stretches, width)
-    starts = np.arange(stretches) * width + 1
-    # A stretch of nothing but NaN keeps its first point, so that the gap is seen.
-    low = np.where(np.isnan(rows), np.inf, rows).argmin(axis=1) + starts
-    high = np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1) + starts
-    return np.unique(np.concatenate([ends, np.minimum(low, len(values) - 2), np.minimum(high, len(values) - 2)]))
+    whole = len(inner) // width
+    rows = inner[: whole * width].reshape(whole, width)
+    starts = np.arange(whole) * width + 1
+    parts = [np.array(ends), _lowest(rows) + starts, _lowest(-rows) + starts]
+    if rest := len(inner) - whole * width:
+        tail = inner[None, -rest:]
+        parts += [_lowest(tail) + whole * width + 1, _lowest(-tail) + whole * width + 1]
+    return np.unique(np.concatenate(parts))
+
+
+def _lowest(rows: Floats) -> Integers:
+    """Give the position of the lowest number of each row; the first of one with nothing but NaN, so that it shows."""
+    lowest = rows.argmin(axis=1)
+    if bool(np.isnan(rows[np.arange(len(rows)), lowest]).any()):  # argmin takes NaN for the lowest
+        return np.where(np.isnan(rows), np.inf, rows).argmin(axis=1)
+    return lowest
