@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrackingError
+from ..store import to_ms
 from ..store.codec import Points
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def points_of(name: str, values: Any, steps: Any, timestamps: Any, *, first: int
         name: The metric, for messages.
         values: float[n].
         steps: int[n]; counted up from `first` where they are None.
-        timestamps: int[n] or one, milliseconds since 1970; now where they are None.
+        timestamps: int[n], or one moment for all, milliseconds since 1970; now where they are None.
         first: The first step by default.
 
     Raises:
@@ -34,6 +36,8 @@ def points_of(name: str, values: Any, steps: Any, timestamps: Any, *, first: int
     count = len(numbers)
     placed = np.arange(first, first + count) if steps is None else _row(name, "steps", steps, np.int64)
     moment = time.time_ns() // 1_000_000 if timestamps is None else timestamps
+    if isinstance(moment, datetime):
+        moment = to_ms(moment)
     times = np.full(count, moment, np.int64) if isinstance(moment, int) else _row(name, "timestamps", moment, np.int64)
     for what, column in (("steps", placed), ("timestamps", times)):
         if len(column) != count:
