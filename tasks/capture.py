@@ -1,79 +1,130 @@
-"""Where the code came from: commit and state of the repository, found out once per process, off the caller's path."""
+"""What a run ran: code, software and the Prefect run around it, found out once per process, off the caller's path."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
-import subprocess
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import logging
+import os
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from ..store import Source
+from ..errors import ArtifactError, StoreError
+from ..store import Source, Store
+from ..store.artifacts import exists, join, put_file
+from ..store.entries import environment_entry, source_entry
+from ..store.writer import Writer
+from .background import background
+from .code_state import CodeState, code_state, make_patch
+from .flow_facts import deployments, flow_facts
+from .software import software
 
-__all__ = ["Capture", "capture_source", "entry_point_of", "source_file_of"]
+__all__ = ["Capture", "capture_source", "entry_point_of", "notebook_of", "source_file_of"]
 
 _PATIENCE = 5.0
+_LOOK_AGAIN = 60.0  # seconds after which a notebook's code may have become another
+_log = logging.getLogger("prefect_ml")
 
 
 class Repository:
     """The repository around a folder, as it was when this process first asked."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, home: Path, artifact_root: str) -> None:
         self._folder = folder
-        self._lock = threading.Lock()
+        self._artifact_root = artifact_root
+        self._ours = (home, *([] if "://" in artifact_root else [Path(artifact_root)]))
         self.known: Source | None = None
 
-    def look(self) -> Source:
-        """Find out, or give what was found before."""
-        with self._lock:
-            if self.known is None:
-                self.known = self._find()
-            return self.known
+    def look(self, tell: Callable[[Source], None]) -> Source:
+        """Find out, or give what was found before.
 
-    def _find(self) -> Source:
-        root = _git(self._folder, "rev-parse", "--show-toplevel")
-        if root is None:
-            return Source(str(self._folder))
-        changes = _git(self._folder, "status", "--porcelain", "--untracked-files=normal")
-        dirty = None if changes is None else bool(changes)
-        return Source(root, commit=_git(self._folder, "rev-parse", "HEAD"), dirty=dirty)
+        Args:
+            tell: Gets what is known before the changes are uploaded, which may take long.
+        """
+        if self.known is None:
+            state = code_state(self._folder, ignored=self._ours)
+            found = _source(state) if state else Source(str(self._folder))
+            if state and state.dirty:
+                tell(found)
+                found = replace(found, changes=self._keep(state))
+            self.known = found
+        return self.known
+
+    def _keep(self, state: CodeState) -> str | None:
+        """Keep what differs from the commit under its digest, once for all runs, and give its place."""
+        content = make_patch(state).content
+        uri = join(self._artifact_root, "code", f"{hashlib.sha256(content).hexdigest()}.diff")
+        try:
+            if not exists(uri):
+                with tempfile.NamedTemporaryFile() as file:
+                    file.write(content)
+                    file.flush()
+                    put_file(Path(file.name), uri)
+        except ArtifactError as error:
+            _log.warning("What differs from the commit was not kept: %s", error)
+            return None
+        return uri
 
 
-@dataclass
 class Capture:
-    """A source that is known from before, or is being found out in a thread."""
+    """What is known of a run when it opens, and the rest, told when it is found out.
 
-    repository: Repository | None
-    entry_point: str | None
-    thread: threading.Thread | None = None
+    Attributes:
+        source: Where its code comes from, as far as that is known.
+        environment: Digest of its software, where the store is known to hold it.
+    """
 
-    def known(self) -> Source:
-        """Give what is known without waiting."""
-        found = self.repository.known if self.repository else None
-        return replace(found or Source(), entry_point=self.entry_point)
+    def __init__(self, repository: Repository | None, entry_point: str | None, store: Store) -> None:
+        self._repository = repository
+        self._entry_point = entry_point
+        self._facts = flow_facts()
+        known = repository.known if repository else Source()
+        self.source = self._whole(known or Source())
+        self.environment = software().digest if _shared.holds_software(store) else None
+        unnamed = self._facts and deployments.lacks(self._facts.deployment_id)
+        self._complete = known is not None and self.environment is not None and not unnamed
 
-    def begin(self, found: Callable[[Source], None]) -> None:
-        """Have `found` told the rest, from a thread, unless all was known from the beginning."""
-        if self.repository and self.repository.known is None:
-            self.thread = threading.Thread(target=self._tell, args=(found,), name="prefect-ml-capture", daemon=True)
-            self.thread.start()
+    def begin(self, run_id: str, attempt: int, writer: Writer) -> None:
+        """Have the rest found out and written; nothing, where all was known when the run was made."""
+        if not self._complete or attempt > 1:
+            background.add(lambda: self._find_out(run_id, writer))
 
     def wait(self) -> None:
         """Wait until all is told, at most a few seconds."""
-        if self.thread:
-            self.thread.join(_PATIENCE)
+        background.drain(_PATIENCE)
 
-    def _tell(self, found: Callable[[Source], None]) -> None:
-        if self.repository:
-            found(replace(self.repository.look(), entry_point=self.entry_point))
+    def _find_out(self, run_id: str, writer: Writer) -> None:
+        def tell(source: Source) -> None:
+            writer.post(source_entry(run_id, asdict(self._whole(source))))
+
+        writer.post(environment_entry(run_id, software()))
+        if self._facts:
+            deployments.ask(self._facts.deployment_id)
+        tell(self._repository.look(tell) if self._repository else Source())
+        _shared.hold_software(writer)
+
+    def _whole(self, source: Source) -> Source:
+        prefect: Mapping[str, Any] | None = self._facts.as_record() if self._facts else None
+        return replace(source, entry_point=self._entry_point, prefect=prefect)
 
 
-def capture_source(file: str | None, entry_point: str | None) -> Capture:
-    """Prepare to say where `file` came from."""
-    folder = Path(file).absolute().parent if file and Path(file).exists() else None
-    return Capture(_repository(folder) if folder else None, entry_point)
+def capture_source(file: str | None, entry_point: str | None, store: Store) -> Capture:
+    """Prepare to say what a run ran.
+
+    Args:
+        file: The file that its code is in.
+        entry_point: What of it is called.
+        store: Where the run is kept.
+    """
+    folder = _folder_of(file) if file else None
+    return Capture(_repository_of(folder, store) if folder else None, entry_point, store)
 
 
 def entry_point_of(fn: Callable[..., object]) -> str:
@@ -83,21 +134,60 @@ def entry_point_of(fn: Callable[..., object]) -> str:
 
 def source_file_of(fn: Callable[..., object]) -> str | None:
     """Give the file that a function was written in, under its decorators; None for what no file holds."""
+    written = inspect.unwrap(fn)
     try:
-        return inspect.getsourcefile(inspect.unwrap(fn))
+        file = inspect.getsourcefile(written)
     except TypeError:
         return None
+    # The cell of a notebook has a file name that no file has.
+    return file if file and Path(file).exists() else notebook_of(getattr(written, "__globals__", {})) or file
+
+
+def notebook_of(namespace: Mapping[str, Any]) -> str | None:
+    """Give the notebook that a namespace belongs to, as far as its editor tells; None outside of notebooks."""
+    named = namespace.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or ""
+    if not named.endswith(".ipynb") or "ipykernel" not in sys.modules:
+        return None
+    return named if Path(named).exists() else str(Path.cwd() / Path(named).name)
+
+
+class _Shared:
+    """Which stores hold the record of this process's software."""
+
+    def __init__(self) -> None:
+        self._stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+    def holds_software(self, store: Store) -> bool:
+        return store in self._stores
+
+    def hold_software(self, writer: Writer) -> None:
+        """Have the record written; runs that open from then on only refer to it."""
+        if writer.store not in self._stores:
+            try:
+                writer.flush()
+            except StoreError:
+                return  # the next run brings it along once more
+            self._stores.add(writer.store)
+
+
+_shared = _Shared()
+
+
+def _folder_of(file: str) -> Path | None:
+    path = Path(file).absolute()
+    return path.parent if path.exists() or (path.suffix == ".ipynb" and path.parent.is_dir()) else None
+
+
+def _repository_of(folder: Path, store: Store) -> Repository:
+    # A script runs what it has loaded; in a notebook, code comes and goes.
+    moment = int(time.monotonic() / _LOOK_AGAIN) if "ipykernel" in sys.modules else 0
+    return _repository(folder, store.settings.home, store.settings.artifact_root, moment)
 
 
 @functools.lru_cache(maxsize=32)
-def _repository(folder: Path) -> Repository:
-    return Repository(folder)
+def _repository(folder: Path, home: Path, artifact_root: str, _: int) -> Repository:
+    return Repository(folder, home, artifact_root)
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+def _source(state: CodeState) -> Source:
+    return Source(str(state.root), commit=state.commit, dirty=state.dirty, branch=state.branch, remote=state.remote)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import NoActiveRun, RunClosed, RunNotFound, ServiceError, SettingsError
 from ..running import PrefectRun, system_user
 from ..settings import load_settings
-from ..store import Source, Store, child_id, current_store, get_run, new_id
-from ..store.entries import close_entry, source_entry, tags_entry
+from ..store import Store, child_id, current_store, get_run, new_id
+from ..store.entries import close_entry, tags_entry
 from ..store.runs import NewRun, OpenRun, open_run, resume_run
 from ..store.writers import writer_for
 from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
-from .capture import Capture, capture_source, entry_point_of, source_file_of
+from .capture import Capture, capture_source, entry_point_of, notebook_of, source_file_of
 
 __all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run", "status_of"]
 
@@ -80,7 +81,10 @@ def start_run(
         SettingsError: `resume` without `run_id`.
     """
     caller = sys._getframe(2).f_globals  # pyright: ignore[reportPrivateUsage] - the module that wrote `with start_run()`
-    scope = Scope(name or "run", experiment, tags or {}, caller.get("__name__"), caller.get("__file__"), run_id, resume)
+    notebook = None if "__file__" in caller else notebook_of(caller)
+    entry_point = os.path.basename(notebook) if notebook else caller.get("__name__")
+    file = notebook or caller.get("__file__")
+    scope = Scope(name or "run", experiment, tags or {}, entry_point, file, run_id, resume)
     run = open_scope(scope, store=store)
     with closing(run), entered(run):
         yield run
@@ -92,8 +96,8 @@ def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
         raise SettingsError("resume=True needs run_id=, the id of the run to go on with.")
     store = current_store(store)
     outer, prefect = current_run(), innermost_prefect_run()
-    capture = capture_source(scope.file, scope.entry_point)
-    asked = _Asked(store, scope, outer, capture.known())
+    capture = capture_source(scope.file, scope.entry_point, store)
+    asked = _Asked(store, scope, outer, capture)
     if scope.run_id:
         opened, experiment = _named(asked, scope.run_id)
     elif prefect and not (outer and outer.encloses(prefect.id)):
@@ -102,21 +106,21 @@ def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
         opened, experiment = _child(asked, outer)
     else:
         opened, experiment = _outermost(asked)
-    return _started(asked, opened, experiment, capture)
+    return _started(asked, opened, experiment)
 
 
-def _started(asked: _Asked, opened: OpenRun, experiment: str, capture: Capture) -> ActiveRun:
+def _started(asked: _Asked, opened: OpenRun, experiment: str) -> ActiveRun:
     writer = writer_for(asked.store)
     writer.run_opened(opened.id)
     skew = opened.opened_at - time.time_ns() // 1_000_000
     run = ActiveRun(
-        opened.id, asked.scope.name, experiment, asked.outer, asked.store, opened, writer, capture, skew=skew
+        opened.id, asked.scope.name, experiment, asked.outer, asked.store, opened, writer, asked.capture, skew=skew
     )
     if opened.joined:
         if asked.tags:
             writer.submit(tags_entry(run.id, asked.tags))
     else:
-        capture.begin(lambda source: writer.post(source_entry(run.id, asdict(source))))
+        asked.capture.begin(run.id, run.attempt, writer)
     return run
 
 
@@ -126,7 +130,6 @@ def close_scope(run: ActiveRun, status: str, error: str | None = None) -> None:
     if run.opened.joined:
         run.writer.run_closed(run.id)
         return
-    run.capture.wait()
     ended_at = time.time_ns() // 1_000_000 + run.skew
     run.writer.run_closed(run.id, close_entry(run.id, run.attempt, status, at=ended_at, error=error))
     if innermost_prefect_run():
@@ -180,15 +183,15 @@ class _Asked:
     store: Store
     scope: Scope
     outer: ActiveRun | None
-    source: Source
+    capture: Capture
 
     @property
     def tags(self) -> dict[str, str]:
         return {key: str(value) for key, value in self.scope.tags.items()}
 
     def run(self, run_id: str, experiment: str, **known: Any) -> NewRun:
-        scope, user = self.scope, system_user()
-        return NewRun(run_id, scope.name, experiment, user, source=self.source, tags=self.tags, **known)
+        found = {"source": self.capture.source, "environment": self.capture.environment, "tags": self.tags}
+        return NewRun(run_id, self.scope.name, experiment, system_user(), **found, **known)
 
 
 def _named(asked: _Asked, run_id: str) -> tuple[OpenRun, str]:
@@ -306,6 +309,7 @@ def _status_of_state(state: object) -> str:
 def _publish(run: ActiveRun) -> None:
     from ..reports import publish_run_report
 
+    run.capture.wait()  # the report tells what was found out
     try:
         publish_run_report(run.id, store=run.store)
     except ServiceError as error:  # a report is no reason to lose a training
