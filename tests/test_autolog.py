@@ -17,7 +17,8 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import load_iris
-from sklearn.ensemble import BaggingClassifier, GradientBoostingClassifier, VotingClassifier
+from sklearn.decomposition import PCA
+from sklearn.ensemble import BaggingClassifier, GradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier
@@ -163,7 +164,9 @@ def test_preparing_data_is_no_training_and_clustering_is() -> None:
     StandardScaler().fit_transform(ROWS)
     KMeans(2, n_init=1).fit_predict(ROWS)
     DBSCAN().fit_predict(ROWS)
-    assert [run.name for run in runs()] == ["KMeans", "DBSCAN"]
+    make_pipeline(StandardScaler(), PCA(2)).fit(ROWS)
+    StackingClassifier([("a", SVC()), ("b", DecisionTreeClassifier())], cv=2).fit(ROWS, KINDS)
+    assert [run.name for run in runs()] == ["KMeans", "DBSCAN", "StackingClassifier"]
 
 
 def test_a_fit_that_fails_fails_as_ever_and_so_does_its_run() -> None:
@@ -180,7 +183,7 @@ def test_an_error_in_recording_is_one_warning_that_names_it(caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING, "prefect_ml"):
         Odd().fit(ROWS, KINDS)
     (record,) = caplog.records
-    assert "metric 'training_score' of Odd was not recorded" in record.getMessage()
+    assert "did not record metric 'training_score' of Odd" in record.getMessage()
     assert only_run().status == "Completed"
 
 
@@ -189,13 +192,13 @@ def test_a_store_that_is_away_does_not_stop_a_training(
 ) -> None:
     monkeypatch.setenv("PREFECT_ML_STORE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
     assert SVC().fit(ROWS, KINDS).score(ROWS, KINDS) > 0.9
-    assert "autolog: a training with sklearn was not recorded" in caplog.text
+    assert "autolog did not record a training with sklearn" in caplog.text
 
 
 def test_a_model_that_no_flavor_saves_is_said_and_not_pickled(caplog: pytest.LogCaptureFixture) -> None:
     autolog()
     DBSCAN().fit(ROWS)
-    assert "the model of DBSCAN was not recorded" in caplog.text
+    assert "did not record the model of DBSCAN" in caplog.text
     assert "DBSCAN" in caplog.text.split("(", 1)[1]
 
 
@@ -205,7 +208,7 @@ def test_an_example_that_cannot_be_kept_does_not_cost_the_model(caplog: pytest.L
     frame["a"] = frame["a"].astype("category")
     DecisionTreeClassifier().fit(frame, KINDS)
     (record,) = caplog.records
-    assert "the input example of the model of DecisionTreeClassifier was not recorded" in record.getMessage()
+    assert "did not record the input example of the model of DecisionTreeClassifier" in record.getMessage()
     assert prefect_ml.load_model(f"runs:/{only_run().id}/model").predict(ROWS[:2]).tolist() == [0, 0]
 
 

@@ -76,11 +76,11 @@ def _recorded(library: Library, call: Call, options: Options, caller: FrameType)
 
 def _trained(training: Training, recorder: Recorder, call: Call) -> Any:
     try:
-        with recorder.going_on("the beginning"):
+        with recorder.going_on("the params and iterations"):
             training.before(recorder)
         result = call.make()
     finally:
-        with recorder.going_on("the end"):
+        with recorder.going_on("the end of the iterations"):
             training.release()
     with recorder.going_on("the result"):
         training.after(recorder, result)

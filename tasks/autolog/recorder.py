@@ -38,7 +38,7 @@ def going_on(what: str) -> Generator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the user's training must go on
-        _log.warning("autolog: %s was not recorded (%s: %s)", what, type(error).__name__, error)
+        _log.warning("autolog did not record %s (%s: %s)", what, type(error).__name__, error)
 
 
 class Recorder:
@@ -60,18 +60,20 @@ class Recorder:
                 self._warned.add(what)
                 kind = "" if isinstance(error, PrefectMLError) else f"{type(error).__name__}: "
                 _log.warning(
-                    "autolog: %s of %s was not recorded in run %s (%s%s)", what, self.name, self.run.id, kind, error
+                    "autolog did not record %s of %s in run %s (%s%s)", what, self.name, self.run.id, kind, error
                 )
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log params. One whose name already has another value is logged as `<training>.<name>`."""
-        with self.going_on("the text of a param"):
-            texts = {str(name): text_of(value) for name, value in values.items()}
-            try:
-                log_params(texts, run=self.run)
-            except PrefectMLError:  # all or none: now find the one
-                for name, text in texts.items():
-                    self._param(name, text)
+        texts: dict[str, str] = {}
+        for name, value in values.items():
+            with self.going_on(f"param {name!r}"):
+                texts[str(name)] = text_of(value)
+        try:
+            log_params(texts, run=self.run)
+        except Exception:  # noqa: BLE001 - all or none: the loop names the one that was refused, and keeps the others
+            for name, text in texts.items():
+                self._param(name, text)
 
     def metrics(self, values: Mapping[str, Any], step: int | None = None) -> None:
         """Log metrics at one step."""

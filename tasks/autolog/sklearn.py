@@ -43,10 +43,10 @@ def targets(module: ModuleType) -> Iterable[Target]:
 
 def training(call: Call) -> Fit | None:
     """Record what predicts, clusters or searches; preparing data alone is no training."""
-    estimator = call.owner
-    if search.is_search(estimator) or hasattr(estimator, "predict") or hasattr(estimator, "fit_predict"):
-        return Fit(call)
-    return None
+    kind = cast(
+        "type[Any]", type(final_step(call.owner))
+    )  # what it delegates to a member, it has only when that is fitted
+    return Fit(call) if hasattr(kind, "predict") or hasattr(kind, "fit_predict") else None
 
 
 class Fit:
@@ -61,7 +61,8 @@ class Fit:
 
     def before(self, recorder: Recorder) -> None:
         """Log the params of the estimator, and of those inside it."""
-        recorder.params(self._estimator.get_params(deep=True))
+        with recorder.going_on("the params"):
+            recorder.params(self._estimator.get_params(deep=True))
         version = sys.modules[NAME].__version__
         recorder.tags({"autolog": f"scikit-learn {version}", **class_tags(self._estimator)})
         with recorder.going_on("the score of each iteration"):

@@ -17,9 +17,11 @@ def text_of(value: Any) -> str:
     value = _scalar(value)
     if isinstance(value, _PLAIN):
         return str(value)
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{type(value).__name__}(shape={tuple(value.shape)}, dtype={value.dtype})"
-    if hasattr(value, "get_params") and not isinstance(value, type):
+    if hasattr(value, "get_params"):
         return type(value).__name__
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
@@ -60,6 +62,8 @@ def first_rows(data: Any, count: int = 5) -> Any:
     """Give the first rows as an example of input, or None where the data is of no kind that examples can have."""
     if hasattr(data, "head") and hasattr(data, "columns"):
         return data.head(count)
+    if hasattr(data, "head") and hasattr(data, "tolist"):  # a column, such as one of texts
+        return data.head(count).tolist()
     dense = hasattr(data, "shape") and hasattr(data, "dtype") and hasattr(data, "tolist")
     return cast("Any", data)[:count] if dense or isinstance(data, list) else None
 
