@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ SEEN, NEW = slice(200), slice(200, None)
 @pytest.fixture(autouse=True)
 def recording(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Autologging is on, without models, which take their time; Keras runs on torch."""
+    if find_spec("lightning") is None:
+        pytest.skip("these libraries come with `make test-heavy GROUP=autolog`")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     autolog(log_models=False)
     yield
