@@ -44,16 +44,20 @@ class TrackingStore(Block):
 class ArtifactStore(Block):
     """Where artifacts are kept, and the credentials that reach them.
 
+    The credentials of the block named `default` open every artifact below its URL, unless
+    `PREFECT_ML_STORAGE_OPTIONS` says otherwise.
+
     Attributes:
         url: The folder or fsspec URL under which artifacts are kept.
-        credentials: The options that the fsspec file system is opened with.
+        credentials: The options that the fsspec file system is opened with. They are kept as a secret.
 
     Example:
-        Load a configured artifact store:
+        Load a configured artifact store, and look at what it holds:
         ```python
         from prefect_ml.blocks import ArtifactStore
 
         store = ArtifactStore.load("BLOCK_NAME")
+        store.list_files()
         ```
     """
 
@@ -67,5 +71,19 @@ class ArtifactStore(Block):
     )
     credentials: SecretDict = Field(
         default_factory=lambda: SecretDict({}),
-        description="The options of the fsspec file system, such as key and secret for S3.",
+        title="Credentials",
+        description=(
+            "The options of the fsspec file system as a JSON object; for S3 key, secret and, where it is not Amazon's,"
+            " endpoint_url. Empty means what the environment offers."
+        ),
     )
+
+    def list_files(self, path: str = "") -> list[str]:
+        """Give the paths of all artifacts below `path`, sorted; so that a configuration can be tried.
+
+        Raises:
+            ArtifactError: The URL cannot be reached with these credentials, or `path` leads out of it.
+        """
+        from ..store.artifacts import join, list_files
+
+        return list_files(join(self.url, path), options=self.credentials.get_secret_value())
