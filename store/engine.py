@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from ..errors import SettingsError, StoreError
 from ..settings import Settings, load_settings
+from .forks import ForkGate
 from .interning import IdsCache
 
 __all__ = ["Store", "connect_store", "current_store", "open_store"]
@@ -32,6 +33,7 @@ class Store:
     engine: Engine = field(repr=False)
     settings: Settings
     ids: IdsCache = field(default_factory=IdsCache, repr=False, compare=False)
+    gate: ForkGate = field(default_factory=ForkGate, repr=False, compare=False)
 
     @property
     def url(self) -> str:
@@ -45,7 +47,7 @@ class Store:
         Raises:
             StoreError: The database refused or could not be reached.
         """
-        with self._translated(), self.engine.begin() as connection:
+        with self._translated(), self.gate.passed(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -55,7 +57,7 @@ class Store:
         Raises:
             StoreError: The database could not be reached.
         """
-        with self._translated(), self.engine.connect().execution_options(**{_READ: True}) as connection:
+        with self._translated(), self.gate.passed(), self._connect(_READ) as connection:
             yield connection
 
     def sync(self) -> None:
@@ -79,7 +81,7 @@ class Store:
         Raises:
             StoreError: The database refused, or references would lead nowhere.
         """
-        with self._translated(), self.engine.connect().execution_options(**{_MIGRATE: True}) as connection:
+        with self._translated(), self.gate.passed(), self._connect(_MIGRATE) as connection:
             try:
                 with connection.begin():
                     yield connection
@@ -90,6 +92,9 @@ class Store:
                         raise StoreError(f"The store {self.url} has rows that refer to nothing; restore a backup.")
             finally:
                 connection.invalidate()
+
+    def _connect(self, option: str) -> Connection:
+        return self.engine.connect().execution_options(**{option: True})
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -131,9 +136,19 @@ def _open(settings: Settings) -> Store:
     from .upgrade import ensure_schema
 
     store = connect_store(settings)
-    os.register_at_fork(after_in_child=lambda: store.engine.dispose(close=False))
+    _guard_forks(store)
     ensure_schema(store)
     return store
+
+
+def _guard_forks(store: Store) -> None:
+    engine = store.engine
+    if engine.dialect.name == "sqlite":
+        # Within a process, SQLite takes it that it holds the locks that its open connections have taken: a child that
+        # inherited one would believe so, too.
+        store.gate.guard(before=engine.dispose, in_child=lambda: engine.dispose(close=False), patience=1)
+    else:
+        store.gate.guard(before=lambda: None, in_child=lambda: engine.dispose(close=False), patience=0.05)
 
 
 def _engine(url: str) -> Engine:
@@ -142,7 +157,7 @@ def _engine(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed)
         if parsed.get_backend_name() == "postgresql":
-            return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            return _postgresql(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
         raise SettingsError("The store URL is not a SQLAlchemy URL; use sqlite:///path or postgresql://...") from error
     except ModuleNotFoundError as error:
@@ -150,6 +165,19 @@ def _engine(url: str) -> Engine:
     raise SettingsError(
         f"The store cannot be kept in {parsed.get_backend_name()}; use sqlite:///path or postgresql://..."
     )
+
+
+def _postgresql(url: sa.URL) -> Engine:
+    # A server that has gone without a word is noticed within a minute; what the URL says goes before.
+    patience = {
+        "connect_timeout": 10,
+        "keepalives_idle": 20,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 40_000,
+    }
+    arguments = {name: value for name, value in patience.items() if name not in url.query}
+    return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=arguments)
 
 
 def _sqlite(url: sa.URL) -> Engine:

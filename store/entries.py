@@ -7,7 +7,7 @@ order, and the journal's mark in the database sees to it that none is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +26,7 @@ __all__ = [
     "close_entry",
     "dataset_entry",
     "environment_entry",
+    "names_in",
     "params_entry",
     "source_entry",
     "tags_entry",
@@ -103,6 +104,11 @@ def close_entry(run_id: str, attempt: int, status: str, *, at: int, error: str |
     return {"do": "close", "run": run_id, "attempt": attempt, "status": status, "at": at, "error": error}
 
 
+def names_in(entry: Entry) -> Iterable[str]:
+    """Give the names of params or tags that an entry writes."""
+    return entry.get("values", {}).keys()
+
+
 def apply_entry(connection: Connection, ids: Ids, entry: Entry) -> ParamConflict | None:
     """Bring one entry into the database; what belongs to a run that does not exist any more is dropped.
 
@@ -118,7 +124,8 @@ def write_tags(connection: Connection, ids: Ids, seq: int, values: Mapping[str, 
     if not values:
         return
     names = ids.names(values)
-    rows = [{"run_seq": seq, "name_id": names[name], "value": value} for name, value in values.items()]
+    # In one order, so that writers do not wait for each other in a circle.
+    rows = [{"run_seq": seq, "name_id": names[name], "value": values[name]} for name in sorted(values)]
     upsert_all(connection, schema.tags, ("run_seq", "name_id"), rows)
 
 
@@ -131,7 +138,10 @@ def _params(connection: Connection, ids: Ids, seq: int, entry: Entry) -> ParamCo
         if old.get(names[name], value) != value:
             return ParamConflict(entry["run"], name, old[names[name]], value)
     key = {"run_seq": seq, "attempt": entry["attempt"]}
-    rows = [{**key, "name_id": names[name], "value": value, "number": _number(value)} for name, value in values.items()]
+    rows = [
+        {**key, "name_id": names[name], "value": value, "number": _number(value)}
+        for name, value in sorted(values.items())
+    ]
     if rows:
         insert_all_new(connection, schema.params, rows)
     return None

@@ -36,6 +36,7 @@ class Ids:
 
     def __init__(self, cache: IdsCache, connection: Connection) -> None:
         self._cache = cache
+        self._known_names, self._known_runs = cache.names, cache.runs  # as they are now: another thread may clear them
         self._connection = connection
         self._names: dict[str, int] = {}
         self._runs: dict[str, int] = {}
@@ -48,22 +49,22 @@ class Ids:
     def names(self, names: Iterable[str]) -> Mapping[str, int]:
         """Give the id of each name; a new one is interned."""
         wanted = set(names)
-        if missing := wanted - self._cache.names.keys() - self._names.keys():
+        if missing := wanted - self._known_names.keys() - self._names.keys():
             self._find_names(missing)
             for name in sorted(missing - self._names.keys()):  # in one order, so that writers do not wait in a circle
                 insert_new(self._connection, schema.names, {"name": name})
             self._find_names(missing - self._names.keys())
-        return {name: self._cache.names.get(name) or self._names[name] for name in wanted}
+        return {name: self._known_names.get(name) or self._names[name] for name in wanted}
 
     def runs(self, run_ids: Iterable[str]) -> Mapping[str, int]:
         """Give the number of each run that exists."""
         wanted = set(run_ids)
         table = schema.runs.c
-        missing = sorted(wanted - self._cache.runs.keys() - self._runs.keys())
+        missing = sorted(wanted - self._known_runs.keys() - self._runs.keys())
         for start in range(0, len(missing), _AT_ONCE):
             query = sa.select(table.id, table.seq).where(table.id.in_(missing[start : start + _AT_ONCE]))
             self._runs.update((row.id, row.seq) for row in self._connection.execute(query))
-        found = {run_id: self._cache.runs.get(run_id) or self._runs.get(run_id) for run_id in wanted}
+        found = {run_id: self._known_runs.get(run_id) or self._runs.get(run_id) for run_id in wanted}
         return {run_id: seq for run_id, seq in found.items() if seq is not None}
 
     def add_run(self, run_id: str, seq: int) -> None:

@@ -3,7 +3,8 @@
 A journal file has a fixed size; its blocks are on disk before it is mapped, so that a full disk is an error and not a
 killed process. When it is full, the next one begins. After the header, records lie in slots of 32 bytes: `step, time,
 value, key, kind`. The kind comes last, and with it a record counts: a process killed before leaves a free slot, where
-reading ends. A text entry or a block of points has its payload in the slots behind, written before its first slot.
+reading ends. A text entry or a block of points has its payload in the slots behind, written before its first slot; a
+checksum stands in the place of the time, because a machine that dies may bring a slot to the disk and not its payload.
 
 A living process holds a POSIX lock on each of its files. Forked children do not inherit it, the system releases it
 when the process dies, and it means the same inside and outside a container.
@@ -19,7 +20,8 @@ import json
 import mmap
 import os
 import struct
-import uuid
+import time
+import zlib
 from collections import defaultdict
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -48,6 +50,7 @@ __all__ = [
 SLOT = 32
 START = 512  # the first record
 _STRETCH = 1 << 16  # slots that are looked at in one go
+_STILLBORN_SECONDS = 3600  # a file that has no header by then never gets one
 _MAGIC = b"prefect-ml 2\n"
 _POINT = struct.Struct("<qqdII")
 _IS_ENTRY, _IS_BLOCK = 2, 3
@@ -99,8 +102,8 @@ class JournalFile:
 
     __slots__ = ("_fd", "_named", "applied", "id", "keys", "limit", "map", "offset", "path")
 
-    def __init__(self, folder: Path, store_key: str, size: int) -> None:
-        self.id = uuid.uuid4().hex
+    def __init__(self, folder: Path, store_key: str, size: int, file_id: str) -> None:
+        self.id = file_id
         self.path = folder / f"{self.id}.journal"
         self.limit = size
         self.offset = self.applied = START
@@ -134,17 +137,24 @@ class JournalFile:
 
     def add_entry(self, payload: bytes) -> int:
         """Append an entry, packed, and give the offset behind it; there must be room."""
-        self.map[self.offset + SLOT : self.offset + SLOT + len(payload)] = payload
-        return self._commit(_IS_ENTRY, len(payload), 0, len(payload))
+        with self._interruptible():
+            self.map[self.offset + SLOT : self.offset + SLOT + len(payload)] = payload
+            return self._commit(_IS_ENTRY, len(payload), zlib.crc32(payload), 0, len(payload))
 
     def add_block(self, number: int, points: Points) -> int:
         """Append many points of one series and give the offset behind them; there must be room."""
-        position = self.offset + SLOT
-        for column in (points.steps, points.times, points.values):
-            payload = column.tobytes()
-            self.map[position : position + len(payload)] = payload
-            position += len(payload)
-        return self._commit(_IS_BLOCK, len(points), number, 24 * len(points))
+        position, checksum = self.offset + SLOT, 0
+        with self._interruptible():
+            for column in (points.steps, points.times, points.values):
+                payload = column.tobytes()
+                self.map[position : position + len(payload)] = payload
+                position += len(payload)
+                checksum = zlib.crc32(payload, checksum)
+            return self._commit(_IS_BLOCK, len(points), checksum, number, 24 * len(points))
+
+    def sync(self) -> None:
+        """Bring the file to the disk itself, against the death of the machine."""
+        os.fsync(self._fd)
 
     def discard(self) -> None:
         """Close and remove the file, once all of it is in the database."""
@@ -168,8 +178,17 @@ class JournalFile:
         self.map[len(_MAGIC) : len(_MAGIC) + len(header)] = header
         self.map[: len(_MAGIC)] = _MAGIC
 
-    def _commit(self, kind: int, step: int, key: int, payload: int) -> int:
-        pack_point(self.map, self.offset, step, 0, 0.0, key, kind)
+    @contextlib.contextmanager
+    def _interruptible(self) -> Generator[None]:
+        """Take no more where a signal or a lack of memory has left half a record: what is behind it is no free slot."""
+        try:
+            yield
+        except BaseException:
+            self.limit = self.offset
+            raise
+
+    def _commit(self, kind: int, step: int, checksum: int, key: int, payload: int) -> int:
+        pack_point(self.map, self.offset, step, checksum, 0.0, key, kind)
         self.offset += SLOT + _padded(payload)
         return self.offset
 
@@ -214,13 +233,16 @@ def _taken(fd: int, path: Path, store_key: str) -> Abandoned | None:
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         data = os.pread(fd, START, 0)
-        if not data.startswith(_MAGIC):
+        state = os.fstat(fd)
+        if not data.startswith(_MAGIC) and time.time() - state.st_mtime > _STILLBORN_SECONDS:
+            path.unlink(missing_ok=True)
+        if not data.startswith(_MAGIC) or not state.st_nlink:  # its owner is about to begin it, or has removed it
             return None
         header = json.loads(data[len(_MAGIC) :].rstrip(b"\0"))
         whole = data + _rest(fd)
     except (OSError, ValueError):
         return None
-    return Abandoned(header["id"], path, whole) if header["store"] == store_key else None
+    return Abandoned(header["id"], path, whole) if header.get("store") == store_key else None
 
 
 def _rest(fd: int) -> bytes:
@@ -241,7 +263,7 @@ def read_batch(
         data: The file, from its first byte.
         keys: The series that were named before `start`; those that are named behind it are added.
         start: Offset of the first record.
-        end: Where to stop at the latest; a free slot ends the reading, too.
+        end: Where to stop at the latest; a free slot and a record with a wrong checksum end the reading, too.
 
     Returns:
         What was found, and the offset behind the last record.
@@ -276,7 +298,9 @@ class _Reader:
                 if not taken:
                     break
                 index += taken
-        points = {self._keys[number]: concatenate(parts) for number, parts in self._parts.items()}
+        # A series without a name is one whose naming a machine that died has not brought to the disk.
+        named = {number: parts for number, parts in self._parts.items() if number in self._keys}
+        points = {self._keys[number]: concatenate(parts) for number, parts in named.items()}
         return Batch(points, self._entries), self._start + index * SLOT
 
     def _take_points(self, slots: Any) -> None:
@@ -299,12 +323,15 @@ class _Reader:
         kind, length = int(slot["kind"]), int(slot["step"])
         size = length if kind == _IS_ENTRY else 24 * length
         behind = position + SLOT + _padded(size)
-        if kind not in (_IS_ENTRY, _IS_BLOCK) or behind > self._end:
+        if kind not in (_IS_ENTRY, _IS_BLOCK) or not 0 <= length <= self._end or behind > self._end:
+            return 0
+        payload = self._data[position + SLOT : position + SLOT + size]
+        if zlib.crc32(payload) != int(slot["time"]):
             return 0
         if kind == _IS_ENTRY:
-            self._take_entry(json.loads(self._data[position + SLOT : position + SLOT + size]), behind)
+            self._take_entry(json.loads(payload), behind)
         else:
-            self._parts[int(slot["key"])].append(_read_block(self._data, position + SLOT, length))
+            self._parts[int(slot["key"])].append(_read_block(payload, length))
         return (behind - position) // SLOT
 
     def _take_entry(self, entry: Entry, behind: int) -> None:
@@ -314,13 +341,10 @@ class _Reader:
             self._entries.append((behind, entry))
 
 
-def _read_block(data: bytes | mmap.mmap, position: int, count: int) -> Points:
+def _read_block(payload: bytes, count: int) -> Points:
     import numpy as np
 
-    columns: list[Any] = []
-    for _, kind in _COLUMNS:
-        columns.append(np.frombuffer(data[position : position + 8 * count], kind))
-        position += 8 * count
+    columns = [np.frombuffer(payload, kind, count, 8 * count * place) for place, (_, kind) in enumerate(_COLUMNS)]
     return Points(*columns)
 
 

@@ -28,7 +28,7 @@ _r = schema.runs.c
 _FIND = (
     sa.select(_r.seq, _r.attempt, _r.status, _r.artifact_uri, _r.experiment_id, _r.started_at, now_ms().label("now"))
     .where(_r.id == sa.bindparam("run"))
-    .with_for_update()
+    .with_for_update(key_share=True)  # whoever adds to the run need not wait
 )
 
 
@@ -96,17 +96,18 @@ def open_run(store: Store, new: NewRun, *, attempt: int = 1, join_only: bool = F
 def heartbeat(store: Store, run_ids: Iterable[str]) -> None:
     """Say that the processes of these runs are alive, by the database's clock."""
     ids = list(run_ids)
+    # A row that somebody else has locked is being written, and so alive: waiting for it could be waiting in a circle.
+    mine = sa.select(_r.seq).where(_r.id.in_(ids), _r.status == "Running")
+    mine = mine.with_for_update(key_share=True, skip_locked=True)
     if ids:
         with store.write() as connection:
-            connection.execute(
-                sa.update(schema.runs)
-                .where(schema.runs.c.id.in_(ids), schema.runs.c.status == "Running")
-                .values(heartbeat_at=now_ms())
-            )
+            connection.execute(sa.update(schema.runs).where(_r.seq.in_(mine)).values(heartbeat_at=now_ms()))
 
 
 def resume_run(store: Store, run_id: str) -> OpenRun:
-    """Open a run that has ended once more: the same attempt takes writes again.
+    """Open a run once more: its last attempt takes writes again, and whoever resumes it closes it.
+
+    A run that reads as Running may be one whose process has died a moment ago.
 
     Raises:
         RunNotFound: There is no such run.
@@ -115,8 +116,6 @@ def resume_run(store: Store, run_id: str) -> OpenRun:
         row = _find(connection, run_id)
         if row is None:
             raise RunNotFound(run_id)
-        if row.status == "Running":
-            return OpenRun(run_id, row.attempt, row.artifact_uri, row.started_at, joined=True)
         again = {"status": "Running", "ended_at": None}
         connection.execute(sa.update(schema.runs).where(_r.seq == row.seq).values(heartbeat_at=now_ms(), **again))
         connection.execute(

@@ -111,6 +111,7 @@ def merge_segments(store: Store, run_seq: int, attempt: int) -> None:
         sa.select(_g.name_id)
         .where(_g.run_seq == run_seq, _g.attempt == attempt, _g.count < _LARGE // 2)
         .group_by(_g.name_id)
+        .order_by(_g.name_id)
         .having(sa.func.count() > 1)
     )
     with store.read() as connection:

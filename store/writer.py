@@ -6,18 +6,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+import uuid
+from collections.abc import Callable, Mapping
 
 from ..errors import ParamConflict, StoreError
-from . import schema
-from .clock import now_ms
+from .applying import apply_batch, forget_mark
 from .codec import Points
 from .engine import Store
-from .entries import apply_entry
-from .interning import Ids
 from .journal import (
     IS_POINT,
     SLOT,
@@ -32,24 +27,17 @@ from .journal import (
     read_batch,
 )
 from .runs import heartbeat
-from .series import Tails, append_points, merge_segments
-from .upsert import insert_new
+from .series import Tails, merge_segments
 
-__all__ = ["Series", "Writer", "applied_mark", "apply_batch", "forget_mark", "move_mark", "set_mark"]
+__all__ = ["Series", "Writer"]
 
 _FLUSH_SECONDS = 0.5
 _BEAT_SECONDS = 10.0
 _RETRY_SECONDS = 2.0
 # The longest that a training waits for a database that is away, and that the end of a run waits for a slow one.
-_PATIENCE = 0.1
+_PATIENCE = 0.08
 _END_PATIENCE = 30.0
 _SIZES = (1 << 18, 1 << 21, 1 << 24)  # of the first, the second and all further files of a journal
-_j = schema.journals.c
-_MOVE = (
-    sa.update(schema.journals)
-    .where(_j.id == sa.bindparam("journal"), _j.applied == sa.bindparam("start"))
-    .values(applied=sa.bindparam("end"), updated_at=now_ms())
-)
 _log = logging.getLogger("prefect_ml")
 
 
@@ -68,8 +56,9 @@ class Series:
 class Writer:
     """One per process and store. Safe to call from any thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tend: Callable[[], object]) -> None:
         self.store = store
+        self._tend = tend
         self._files: list[JournalFile] = []
         self._open: dict[str, int] = {}
         self._tails = Tails()
@@ -79,10 +68,12 @@ class Writer:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._wake = threading.Event()
+        self._ending = threading.Event()
         self._flushed = threading.Condition()
         self._asked: set[tuple[str, int]] = set()
         self._conflicts: dict[tuple[str, int], ParamConflict] = {}
         self._file: JournalFile | None = None
+        self._making: str | None = None
         self._thread: threading.Thread | None = None
         self._away: StoreError | None = None
         self._dirty = False
@@ -137,13 +128,15 @@ class Writer:
 
         Where the database is away the entry stays in the journal, and the run is closed when it is back.
         """
-        if entry:
-            file, offset = self._add(entry)
-            self._wait(file, offset, _END_PATIENCE)
-        with self._lock:
-            self._open[run_id] -= 1
-            if not self._open[run_id]:
-                del self._open[run_id]
+        try:
+            if entry:
+                file, offset = self._add(entry)
+                self._wait(file, offset, _END_PATIENCE)
+        finally:
+            with self._lock:
+                self._open[run_id] -= 1
+                if not self._open[run_id]:
+                    del self._open[run_id]
 
     def flush(self) -> None:
         """Write everything taken so far into the database.
@@ -167,19 +160,26 @@ class Writer:
             self._away = None
 
     def close(self) -> None:
-        """Flush and remove the journal; called when the process ends."""
-        try:
-            self.flush()
-        except StoreError as error:
-            _log.error("What was logged stays in the journal, for `prefect-ml store recover`: %s", error)
-            return
-        self.sync()
+        """Have everything written and remove the journal; called when the process ends.
+
+        The thread does it, because a database that hangs must not keep the process from ending: what is not written
+        after a while stays in the journal.
+        """
         with self._lock:
-            files, self._files, self._file = self._files, [], None
-        for file in files:
-            file.discard()
-            with contextlib.suppress(StoreError):
-                forget_mark(self.store, file.id)
+            ends = [(file, file.offset) for file in self._files]
+        self._away = None
+        self._ending.set()
+        until = time.monotonic() + _END_PATIENCE
+        written = all(self._wait(file, end, until - time.monotonic()) for file, end in ends)
+        if written and self._flushing.acquire(timeout=_PATIENCE):
+            self._discard()
+            self._flushing.release()
+        if not written:
+            _log.error(
+                "What was logged last stays in the journal, for `prefect-ml store recover`: %s",
+                self._away or f"the store {self.store.url} does not answer",
+            )
+        self._ending.clear()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what the parent has pending is the parent's to write."""
@@ -189,8 +189,8 @@ class Writer:
         self._reset()
 
     def holds(self, name: str) -> bool:
-        """Whether the journal file of this name is one of ours."""
-        return any(file.path.name == name for file in self._files)
+        """Whether the journal file of this name is one of ours, or about to be."""
+        return f"{self._making}.journal" == name or any(file.path.name == name for file in list(self._files))
 
     def _add(self, entry: Entry, *, asked: bool = False) -> tuple[JournalFile, int]:
         payload = pack_entry(entry)
@@ -214,8 +214,13 @@ class Writer:
             settings = self.store.settings
             usual = _SIZES[min(len(self._files), len(_SIZES) - 1)]
             size = max(usual, START + payload + 2 * SLOT)
-            self._file = JournalFile(settings.journal, settings.store_key, -(-size // SLOT) * SLOT)
-            self._files.append(self._file)
+            self._making = uuid.uuid4().hex
+            try:
+                file = JournalFile(settings.journal, settings.store_key, -(-size // SLOT) * SLOT, self._making)
+                self._files.append(file)
+            finally:
+                self._making = None
+            self._file = file
             self._wake.set()
         return self._file
 
@@ -225,9 +230,8 @@ class Writer:
         begun = time.monotonic()
         with self._flushed:
             while file.applied < offset:
-                allowed = patience if self._away is None else min(patience, _PATIENCE)
-                remaining = begun + allowed - time.monotonic()
-                if remaining <= 0:
+                remaining = begun + patience - time.monotonic()
+                if remaining <= 0 or self._away:
                     return False
                 self._flushed.wait(remaining)
         return True
@@ -236,31 +240,26 @@ class Writer:
         """Apply one file up to `end`; a file that is full and applied is done with."""
         while file.applied < end:
             batch, _ = read_batch(file.map, file.keys, file.applied, end)
-            applied, conflicts = self._apply(batch, file, end)
-            self._answer(file, applied, conflicts)
+            applied = apply_batch(self.store, file.id, batch, file.applied, end, self._tails)
+            self._tails = applied.tails
+            self._answer(file, applied.end, applied.conflicts)
             self._tidy(batch)
+        if file is not self._file:
+            self._discard()
+
+    def _discard(self) -> None:
+        """Remove the files that are in the database as a whole and take no more."""
+        self.sync()
         with self._lock:
-            done = file is not self._file and file.applied >= file.offset
-        if done:
-            self.sync()
+            if self._ending.is_set() and self._file and self._file.applied >= self._file.offset:
+                self._file = None
+            done = [file for file in self._files if file is not self._file and file.applied >= file.offset]
+        for file in done:
+            file.discard()
             with self._lock:
                 self._files.remove(file)
-            file.discard()
-            forget_mark(self.store, file.id)
-
-    def _apply(self, batch: Batch, file: JournalFile, end: int) -> tuple[int, dict[int, ParamConflict]]:
-        with self.store.write() as connection:
-            ids = self.store.ids.within(connection)
-            if not move_mark(connection, file.id, file.applied, end):
-                mark = applied_mark(connection, file.id)
-                if mark > file.applied:  # the answer to an earlier commit was lost; `batch` begins too early
-                    self._tails = Tails()
-                    return mark, {}
-                set_mark(connection, file.id, end)
-            tails, conflicts = apply_batch(connection, ids, batch, self._tails)
-        ids.keep()
-        self._tails = tails
-        return end, conflicts
+            with contextlib.suppress(StoreError):
+                forget_mark(self.store, file.id)
 
     def _answer(self, file: JournalFile, applied: int, conflicts: Mapping[int, ParamConflict]) -> None:
         with self._lock:
@@ -277,9 +276,8 @@ class Writer:
         """Merge the small segments of attempts that have ended."""
         for _, entry in batch.entries:
             seq = self.store.ids.runs.get(entry["run"]) if entry["do"] == "close" else None
-            if seq is not None:
-                if self._tails.forget(seq):
-                    merge_segments(self.store, seq, entry["attempt"])
+            if seq is not None and self._tails.forget(seq):
+                merge_segments(self.store, seq, entry["attempt"])
 
     def sync(self) -> None:
         """Bring what was applied to the disk itself, against the death of the machine."""
@@ -297,53 +295,31 @@ class Writer:
         while True:
             self._wake.wait(_FLUSH_SECONDS)
             self._wake.clear()
+            known = self._away
             try:
                 self.flush()
                 self.sync()
                 if time.monotonic() > beat:
-                    heartbeat(self.store, list(self._open))
+                    self._beat()
                     beat = time.monotonic() + _BEAT_SECONDS
             except StoreError as error:
-                _log.warning("What is logged waits in the journal until the store is back: %s", error)
-                time.sleep(_RETRY_SECONDS)
+                if known is None:
+                    _log.warning("What is logged waits in the journal until the store is back: %s", error)
+                self._rest()
             except Exception:  # noqa: BLE001 - the edge of a thread that must outlive whatever goes wrong in it
                 _log.exception("What is logged waits in the journal, because writing it failed unexpectedly")
-                time.sleep(_RETRY_SECONDS)
+                self._rest()
 
+    def _beat(self) -> None:
+        with self._flushing:
+            heartbeat(self.store, list(self._open))
+            self._tend()
 
-def apply_batch(connection: Connection, ids: Ids, batch: Batch, tails: Tails) -> tuple[Tails, dict[int, ParamConflict]]:
-    """Bring a batch into the database.
-
-    Returns:
-        The tails as they are once the transaction is committed, and the entries that were refused by their offset.
-    """
-    tails = append_points(connection, ids, batch.points, tails)
-    answers = {offset: apply_entry(connection, ids, entry) for offset, entry in batch.entries}
-    return tails, {offset: conflict for offset, conflict in answers.items() if conflict}
-
-
-def applied_mark(connection: Connection, journal: str) -> int:
-    """Give how much of a journal is in the database, and keep others from moving the mark meanwhile."""
-    insert_new(connection, schema.journals, {"id": journal, "applied": START, "updated_at": now_ms()})
-    query = sa.select(schema.journals.c.applied).where(schema.journals.c.id == journal).with_for_update()
-    return int(connection.execute(query).scalar_one())
-
-
-def move_mark(connection: Connection, journal: str, start: int, end: int) -> bool:
-    """Move the mark from `start` to `end`; False where it does not stand there."""
-    table = schema.journals
-    if start == START and insert_new(connection, table, {"id": journal, "applied": end, "updated_at": now_ms()}):
-        return True
-    return connection.execute(_MOVE, {"journal": journal, "start": start, "end": end}).rowcount > 0
-
-
-def set_mark(connection: Connection, journal: str, end: int) -> None:
-    """Put the mark where it belongs, wherever it stands."""
-    table = schema.journals
-    connection.execute(sa.update(table).where(table.c.id == journal).values(applied=end, updated_at=now_ms()))
-
-
-def forget_mark(store: Store, journal: str) -> None:
-    """Remove the mark of a journal that is no more."""
-    with store.write() as connection:
-        connection.execute(sa.delete(schema.journals).where(schema.journals.c.id == journal))
+    def _rest(self) -> None:
+        """Wait for the store, with what is logged on the disk itself meanwhile."""
+        with self._lock:
+            files = list(self._files)
+        with contextlib.suppress(OSError):  # a disk that fails now says so again when something is logged
+            for file in files:
+                file.sync()
+        self._ending.wait(_RETRY_SECONDS)
