@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .tasks.active import current_run
     from .tasks.autolog import autolog
     from .tasks.compare import compare_runs
+    from .tasks.datasets import log_dataset
     from .tasks.log import (
         log_artifact,
         log_artifacts,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         log_params,
         log_series,
         log_text,
+        set_note,
         set_tag,
         set_tags,
     )
@@ -64,6 +66,7 @@ _MODULES = {
     ".tasks.active": ("current_run",),
     ".tasks.autolog": ("autolog",),
     ".tasks.compare": ("compare_runs",),
+    ".tasks.datasets": ("log_dataset",),
     ".tasks.log": (
         "log_artifact",
         "log_artifacts",
@@ -74,6 +77,7 @@ _MODULES = {
         "log_params",
         "log_series",
         "log_text",
+        "set_note",
         "set_tag",
         "set_tags",
     ),
@@ -101,6 +105,7 @@ __all__ = [
     "load_model",
     "log_artifact",
     "log_artifacts",
+    "log_dataset",
     "log_dict",
     "log_metric",
     "log_metrics",
@@ -119,6 +124,7 @@ __all__ = [
     "search_model_versions",
     "search_models",
     "search_runs",
+    "set_note",
     "set_tag",
     "set_tags",
     "start_run",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .active import ActiveRun, current_run
-    from .coarse import compare_runs, log_artifacts, log_model, promote, register_model
+    from .coarse import compare_runs, log_artifacts, log_dataset, log_model, promote, register_model
     from .track import track, tracked_flow, tracked_task
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "compare_runs",
     "current_run",
     "log_artifacts",
+    "log_dataset",
     "log_model",
     "promote",
     "register_model",
@@ -28,6 +29,7 @@ _MODULES = {
     "compare_runs": "coarse",
     "current_run": "active",
     "log_artifacts": "coarse",
+    "log_dataset": "coarse",
     "log_model": "coarse",
     "promote": "coarse",
     "register_model": "coarse",

@@ -9,11 +9,12 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
 from . import compare as _compare
+from . import datasets as _datasets
 from . import log as _log
 from . import models as _models
 from . import promotion as _promotion
 
-__all__ = ["compare_runs", "log_artifacts", "log_model", "promote", "register_model"]
+__all__ = ["compare_runs", "log_artifacts", "log_dataset", "log_model", "promote", "register_model"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,6 +28,7 @@ def _step(fn: Callable[P, R]) -> Task[P, R]:
 
 compare_runs = _step(_compare.compare_runs)
 log_artifacts = _step(_log.log_artifacts)
+log_dataset = _step(_datasets.log_dataset)
 log_model = _step(_models.log_model)
 promote = _step(_promotion.promote)
 register_model = _step(_promotion.register_model)

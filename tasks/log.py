@@ -22,6 +22,7 @@ from .points import points_of
 from .scope import require_run
 
 __all__ = [
+    "checked_name",
     "log_artifact",
     "log_artifacts",
     "log_dict",
@@ -31,6 +32,7 @@ __all__ = [
     "log_params",
     "log_series",
     "log_text",
+    "set_note",
     "set_tag",
     "set_tags",
 ]
@@ -185,6 +187,20 @@ def set_tags(values: Mapping[str, object], *, run: ActiveRun | None = None) -> N
     run.writer.submit(tags_entry(run.id, _texts(values)))
 
 
+def set_note(text: str, *, run: ActiveRun | None = None) -> None:
+    """Describe the run in words; the tag `note` holds them, and the last text wins.
+
+    Args:
+        text: Markdown.
+        run: The run; the current one by default.
+
+    Raises:
+        NoActiveRun: No run is open.
+    """
+    run = require_run("set_note", run)
+    run.writer.submit(tags_entry(run.id, _texts({"note": text})))
+
+
 def log_artifact(path: str | Path, *, to: str = "", run: ActiveRun | None = None) -> str:
     """Copy a file into the run's artifacts.
 
@@ -286,7 +302,7 @@ def _write_params(run: ActiveRun, values: Mapping[str, object]) -> None:
 
 
 def _series(run: ActiveRun, name: str) -> Series:
-    key = SeriesKey(run.id, run.attempt, _checked(name))
+    key = SeriesKey(run.id, run.attempt, checked_name(name))
     return run.series.setdefault(name, Series(key))
 
 
@@ -316,16 +332,21 @@ def _number(name: str, value: Any) -> float:
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    texts = {_checked(name): str(value) for name, value in values.items()}
+    texts = {checked_name(name): str(value) for name, value in values.items()}
     for name, text in texts.items():
         if not _is_storable(text):
             raise TrackingError(f"The value of {name!r} has a NUL or half a character in it; log text without these.")
     return texts
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Give a name if params, metrics, tags and datasets can have it.
+
+    Raises:
+        TrackingError: They cannot.
+    """
     if not isinstance(name, str) or not name or not _is_storable(name):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TrackingError(f"{name!r} cannot name a param, metric or tag; use text without NUL.")
+        raise TrackingError(f"{name!r} cannot name a param, metric, tag or dataset; use text without NUL.")
     if len(name) > _LONGEST_NAME:
         raise TrackingError(f"The name {name[:40]!r}... has {len(name)} characters; use at most {_LONGEST_NAME}.")
     return name
