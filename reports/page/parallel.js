@@ -38,6 +38,14 @@ function lineThrough(points) {
   }).join("");
 }
 
+// One run far off would leave all others in one colour, so runs are coloured by their order.
+function byRank(one, among) {
+  const inside = among.filter((run) => usable(one.cells[run.index]));
+  const placed = ranks(inside.map((run) => one.cells[run.index]));
+  const shares = new Map(inside.map((run, i) => [run, inside.length > 1 ? (placed[i] - 1) / (inside.length - 1) : 0.5]));
+  return (run) => (shares.has(run) ? ramp(shares.get(run)) : GREY);
+}
+
 function insideBrushes(axes, run) {
   return axes.every((axis) => {
     const brush = parallelChoice.brushes.get(axis.one.key);
@@ -58,14 +66,14 @@ function drawParallel(body) {
   const wide = Math.max(640, box.clientWidth - 32);
   const svg = drawn("svg", { viewBox: `0 0 ${wide} ${HIGH}`, role: "img", "aria-label": "Parallel coordinates" });
   const at = (i) => 70 + (i * (wide - 150)) / (axes.length - 1);
-  const colour = colouring(choice.colour || choice.metric, among);
+  const colour = choice.colour ? inkOf : byRank(column(choice.metric), among);
   const lines = among.map((run) => runLine(svg, run, axes, at, colour));
   axes.forEach((axis, i) => drawAxis(svg, axis, at(i), (i ? at(i) - at(i - 1) : at(1) - at(0)), () => paint()));
   const paint = () => {
     const inside = among.filter((run) => insideBrushes(axes, run));
     among.forEach((run, i) => lines[i].classList.toggle("out", !inside.includes(run)));
-    const coloured = column(choice.colour || choice.metric);
-    document.getElementById("parallel-note").textContent = `Coloured by ${coloured.name}. Drag along an axis to pick runs, click it to let go${parallelChoice.brushes.size ? `: ${inside.length} of ${among.length} picked` : ""}. What is missing or not finite lies below the axis.`;
+    const coloured = choice.colour ? column(choice.colour).name : `the order of the runs by ${column(choice.metric).name}`;
+    document.getElementById("parallel-note").textContent = `Coloured by ${coloured}. Drag along an axis to pick runs, click it to let go${parallelChoice.brushes.size ? `: ${inside.length} of ${among.length} picked` : ""}. What is missing or not finite lies below the axis.`;
   };
   box.append(svg);
   paint();

@@ -6,10 +6,14 @@ const GRID = 60;
 
 const drawable = () => columns.filter((one) => one.group !== "tags" && (one.numeric || one.group === "params" || one.group === "datasets"));
 
+// Begin with the params that matter most, as far as that can be told, and with numbers where it cannot.
 function firstRelation() {
-  const params = [...inGroup("params").filter((one) => one.differs && one.numeric), ...inGroup("params").filter((one) => one.differs && !one.numeric), ...drawable()];
-  relationChoice.x = params[0]?.key ?? null;
-  relationChoice.y = params.find((one) => one.key !== relationChoice.x)?.key ?? null;
+  const metric = choice.metric && column(choice.metric);
+  const weight = (one) => (metric && importanceOf(one, metric, runs).share || 0) + (one.numeric ? 0.001 : 0);
+  const params = inGroup("params").filter((one) => one.differs).sort((a, b) => weight(b) - weight(a));
+  const offered = [...params, ...drawable()];
+  relationChoice.x = offered[0]?.key ?? null;
+  relationChoice.y = (offered.find((one) => one.key !== relationChoice.x && one.numeric) ?? offered[0])?.key ?? null;
 }
 
 const usable = (cell) => cell !== null && (typeof cell !== "number" || Number.isFinite(cell));

@@ -45,10 +45,12 @@ function changed(kind) {
   for (const one of listeners) if (one.kinds.has(kind)) one.listener();
 }
 
-// The metric to begin with: one that differs between runs and that most of them have.
+// The metric to begin with: one that differs between runs, and of which most of them have a finite value.
 function firstMetric() {
+  const finite = (one) => one.cells.filter(Number.isFinite).length;
   const metrics = inGroup("metrics").filter((one) => one.numeric);
-  return (metrics.find((one) => one.differs) || metrics[0] || { key: null }).key;
+  const best = metrics.sort((a, b) => b.differs - a.differs || finite(b) - finite(a))[0];
+  return best ? best.key : null;
 }
 
 choice.metric = firstMetric();
