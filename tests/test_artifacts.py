@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pty
+import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +185,21 @@ def test_files_of_other_tools_are_there_without_a_digest(place: Place, tmp_path:
     assert place.digests() == {"theirs/model.pkl": None, "ours/a": sha256(b"1")}
 
 
+def test_what_is_being_written_can_be_read(place: Place, tmp_path: Path):
+    folder = tree(tmp_path / "out", a="1", b="2")
+    file = tmp_path / "out" / "a"
+    place.put(folder, "run/out")
+    with ThreadPoolExecutor(4) as threads:
+        writes = [threads.submit(place.put, folder, f"run/out-{n}") for n in range(10)]
+        writes += [threads.submit(place.put, file, f"run/notes/{n}") for n in range(10)]
+        while not all(write.done() for write in writes):
+            assert place.digests("run")["out/a"] == sha256(b"1")
+        for write in writes:
+            write.result()
+    assert len(place.digests("run")) == 2 + 20 + 10
+    assert None not in place.digests("run").values()
+
+
 def test_removed_is_removed(place: Place, tmp_path: Path):
     place.put(tree(tmp_path / "out", a="1", sub__b="2"), "run/out")
     place.put(tmp_path / "out" / "a", "run/a")
@@ -269,6 +289,20 @@ def test_what_cannot_be_reached_is_a_sentence(tmp_path: Path):
     assert "hunter2" not in str(refused.value)
 
 
+def test_a_bar_shows_what_takes_long_and_only_on_a_terminal(tmp_path: Path):
+    (tmp_path / "big").write_bytes(os.urandom(51 * 10**6))
+    (tmp_path / "small").write_bytes(b"small")
+    program = (
+        "import sys; from pathlib import Path; from prefect_ml.store import artifacts\n"
+        "for name in ('big', 'small'): artifacts.put_file(Path(sys.argv[1], name), f'{sys.argv[1]}/copies/{name}')"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    shown = _on_terminal(command)
+    assert "Logging big" in shown
+    assert "small" not in shown
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+
+
 class TestOfARun:
     @pytest.fixture
     def run_id(self, home: Path, tmp_path: Path) -> str:
@@ -318,6 +352,12 @@ class TestOfARun:
         with pytest.raises(ArtifactError, match="is a file"):
             prefect_ml.download_artifacts(run_id, to=tmp_path / "file")
 
+    def test_the_documents_example_runs(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(tree(tmp_path / "work", **{"plot.png": "png", "checkpoints__last.pt": "weights"}))
+        text = (Path(__file__).parents[1] / "docs" / "artifacts.md").read_text()
+        exec(text.partition("```python\n")[2].partition("```")[0], {})
+        assert contents(Path("again")) == {"last.pt": "weights"}
+
     def test_the_command_line_spells_it(self, run_id: str, tmp_path: Path):
         from click.testing import CliRunner
 
@@ -344,6 +384,29 @@ def test_the_latest_attempt_counts(store: Store, tmp_path: Path):
         opened = open_run(store, new, attempt=attempt)
         artifacts.put_file(tree(tmp_path, note=text) / "note", artifacts.join(opened.artifact_uri, "note"))
     assert [one.digest for one in prefect_ml.list_artifacts("twice", store=store)] == [sha256(b"second")]
+
+
+def _on_terminal(command: list[str]) -> str:
+    ours, theirs = pty.openpty()
+    output: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while chunk := os.read(ours, 4096):
+                output.append(chunk)
+        except OSError:  # how Linux says that the other end is closed
+            return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    environ = {**os.environ, "TERM": "xterm"}
+    try:
+        subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, env=environ, check=True, timeout=120)
+    finally:
+        os.close(theirs)
+        reader.join()
+        os.close(ours)
+    return b"".join(output).decode()
 
 
 def _model() -> Any:

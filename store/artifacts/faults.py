@@ -37,10 +37,12 @@ def retried(call: Callable[[], _Answer], *, patience: float, action: str) -> _An
             try:
                 return call()
             except Exception as error:  # every fsspec backend raises errors of its own
+                first = deadline is None
                 deadline = deadline or time.monotonic() + patience
                 if not _is_passing(error) or time.monotonic() + pause > deadline:
                     raise
-                _log.warning("Cannot %s now (%s); trying again in %.1f s.", action, _reason(error), pause)
+                if first:
+                    _log.warning("Cannot %s now (%s); trying again for %.0f s.", action, _reason(error), patience)
                 time.sleep(pause)
     raise AssertionError("unreachable")
 

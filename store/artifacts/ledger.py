@@ -24,7 +24,7 @@ from ...errors import ArtifactError
 from ..ids import new_id
 from .paths import RESERVED, below, parent_of
 
-__all__ = ["Artifact", "Ledger", "Manifest", "is_manifest", "marker", "read_ledger"]
+__all__ = ["Artifact", "Ledger", "Manifest", "is_manifest", "is_staged", "marker", "read_ledger"]
 
 _LONGEST_NAME = 180
 _MARKER = re.compile(r"(?P<tag>.+)\.(?P<digest>[0-9a-f]{64})")
@@ -38,7 +38,7 @@ class Artifact:
     Attributes:
         path: Where it lies below the run's artifacts.
         size: Its bytes.
-        digest: sha256 of them, or None where another tool has put it there.
+        digest: sha256 of them, or None where another tool has put it there, or where it is being replaced just now.
     """
 
     path: str
@@ -104,6 +104,11 @@ def is_manifest(path: str) -> bool:
     return folder is not None and _MANIFEST.fullmatch(name) is not None
 
 
+def is_staged(path: str) -> bool:
+    """Whether this is a file that is not whole yet."""
+    return _split(path)[0] is not None and path.endswith(".part")
+
+
 def read_ledger(sizes: Mapping[str, int], manifests: Mapping[str, bytes]) -> Ledger:
     """Work out what is there.
 
@@ -127,17 +132,25 @@ def read_ledger(sizes: Mapping[str, int], manifests: Mapping[str, bytes]) -> Led
                 recorded[file].append(entry["sha256"])
                 expected.add(file)
     files = [path for path in sizes if _split(path)[0] is None]
+    marked: dict[str, list[str]] = defaultdict(list)
     for file, digest in _marked(files, sizes):
         named[file].add(digest)
         if marker(file, digest) not in void:
-            recorded[file].append(digest)
-    there = sorted(file for file in files if recorded.get(file) or file not in named)
+            marked[file].append(digest)
+    there = sorted(file for file in files if file in marked or file in recorded or file not in named)
     return Ledger(
-        [Artifact(file, sizes[file], (recorded.get(file) or [None])[-1]) for file in there],
+        [Artifact(file, sizes[file], _current(marked.get(file), recorded.get(file))) for file in there],
         {file: frozenset(named.get(file, ())) for file in there},
         sorted(expected - set(files)),
         frozenset(_owner(path) for path in read if path.endswith(".json") and path not in void),
     )
+
+
+def _current(marked: list[str] | None, recorded: list[str] | None) -> str | None:
+    """Give the digest of a file as it is now; a folder that brings it anew removes the record of the single file."""
+    if marked:
+        return marked[0] if len(marked) == 1 else None
+    return recorded[-1] if recorded else None
 
 
 def _marked(files: Iterable[str], sizes: Mapping[str, int]) -> Iterable[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from ...errors import ArtifactError
@@ -23,10 +24,10 @@ class LocalFiles:
             if os.path.isfile(path):
                 return {"": os.path.getsize(path)}
             return {
-                os.path.relpath(file, path): os.stat(file).st_size
+                os.path.relpath(file, path): size
                 for folder, _, names in os.walk(path)
                 for name in names
-                if not os.path.islink(file := os.path.join(folder, name))
+                if (size := _size(file := os.path.join(folder, name))) is not None
             }
 
     def read(self, path: str) -> bytes:
@@ -84,3 +85,12 @@ class LocalFiles:
     def _place(self, arriving: Path, path: str) -> None:
         with translated(f"write {path}"):
             arriving.replace(path)
+
+
+def _size(file: str) -> int | None:
+    """Give the size of a regular file; what was moved since it was listed has none."""
+    try:
+        found = os.lstat(file)
+    except FileNotFoundError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,13 @@ from .paths import RESERVED, below, check_relative, parent_of, shown
 from .progress import progress
 
 __all__ = ["Survey", "copy_out", "exists", "fetch", "list_entries", "list_files", "survey"]
+
+
+_LOOKS = 10
+
+
+class _Moved(Exception):
+    """A record is gone that was there a moment ago: an upload has ended meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,13 @@ def survey(
     if root is not None:
         base = open_files(root, options=options, patience=patience)[1]
         _check_inside(files, base, place)
+    for _ in range(_LOOKS):
+        with contextlib.suppress(_Moved):
+            return _look(files, base, place)
+    raise ArtifactError(f"{shown(uri)} changes faster than it can be read; try again when it is being written no more.")
+
+
+def _look(files: Files, base: str, place: str) -> Survey:
     path = place.removeprefix(base).strip("/")
     sizes: dict[str, int] = {}
     for folder in _folders_above(path):
@@ -80,7 +95,12 @@ def survey(
         sizes |= {below(reserved, name): size for name, size in files.find(below(base, reserved)).items()}
     sizes |= {below(path, name): size for name, size in files.find(place).items()}
     manifests = [one for one in sizes if is_manifest(one)]
-    texts = in_parallel([lambda one=one: files.read(below(base, one)) for one in manifests])
+    try:
+        texts = in_parallel([lambda one=one: files.read(below(base, one)) for one in manifests])
+    except ArtifactError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise _Moved from error
+        raise
     return Survey(files, base, path, sizes, read_ledger(sizes, dict(zip(manifests, texts, strict=True))))
 
 
@@ -163,11 +183,13 @@ def copy_out(seen: Survey, targets: Mapping[str, Path]) -> None:
 def _fetch_one(seen: Survey, one: Artifact, to: Path, advance: Advance) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     digest = seen.files.fetch(below(seen.root, one.path), to, advance)
-    if one.digest is not None and digest not in seen.ledger.accepted[one.path]:
+    accepted = seen.ledger.accepted[one.path]
+    if accepted and digest not in accepted:
         to.unlink(missing_ok=True)
+        expected = " or ".join(f"{known[:12]}…" for known in sorted(accepted))
         raise IntegrityError(
             f"{one.path!r} in {shown(seen.root)} is not the file that was logged: its sha256 is {digest[:12]}…"
-            f" and not {one.digest[:12]}…; log it again."
+            f" and not {expected}; log it again."
         )
 
 

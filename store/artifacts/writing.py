@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from ...errors import ArtifactError
 from .faults import PATIENCE
 from .files import Advance, Files, Staged, open_files
-from .ledger import Manifest, marker
+from .ledger import Manifest, is_staged, marker
 from .parallel import in_parallel
 from .paths import RESERVED, below, files_below, parent_of
 from .progress import progress
@@ -62,13 +62,16 @@ def put_folder(
         ArtifactError: The folder is missing, holds a link that leads out, or the target cannot be written.
     """
     seen = _survey_for(local, uri, options, patience)
-    there = {
-        one.removeprefix(f"{seen.path}/") for one in seen.sizes if one.startswith(f"{seen.path}/") or not seen.path
-    }
+    inside = f"{seen.path}/" if seen.path else ""
+    # What another upload is staging just now is not ours to remove.
+    there = {one.removeprefix(inside) for one in seen.sizes if one.startswith(inside) and not is_staged(one)}
     sent = _send(seen, files_below(local), replaces=tuple(sorted(one for one in there if _is_record(one))))
+    stale = {old: below(seen.place, old) for old in there - sent}
     # Files before records: what no record names any more would look like another tool's.
-    for stale in sorted(there - sent, key=_is_record):
-        seen.files.remove(below(seen.place, stale))
+    for records in (False, True):
+        in_parallel(
+            [lambda one=one: seen.files.remove(one) for old, one in stale.items() if _is_record(old) == records]
+        )
 
 
 def add_folder(
