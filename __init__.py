@@ -42,9 +42,11 @@ if TYPE_CHECKING:
         set_tag,
         set_tags,
     )
+    from .tasks.media import log_figure, log_image
     from .tasks.models import log_model
     from .tasks.promotion import promote, register_model
     from .tasks.scope import start_run
+    from .tasks.tables import load_table, log_table
     from .tasks.track import track
 
 _MODULES = {
@@ -81,9 +83,11 @@ _MODULES = {
         "set_tag",
         "set_tags",
     ),
+    ".tasks.media": ("log_figure", "log_image"),
     ".tasks.models": ("log_model",),
     ".tasks.promotion": ("promote", "register_model"),
     ".tasks.scope": ("start_run",),
+    ".tasks.tables": ("load_table", "log_table"),
     ".tasks.track": ("track",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -103,16 +107,20 @@ __all__ = [
     "list_artifacts",
     "list_endpoints",
     "load_model",
+    "load_table",
     "log_artifact",
     "log_artifacts",
     "log_dataset",
     "log_dict",
+    "log_figure",
+    "log_image",
     "log_metric",
     "log_metrics",
     "log_model",
     "log_param",
     "log_params",
     "log_series",
+    "log_table",
     "log_text",
     "metric_history",
     "model_history",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Chunk", "Column", "column_of_array", "column_of_objects", "moments", "text_chunk"]
+__all__ = ["Chunk", "Column", "column_of_array", "column_of_objects", "moments", "per_second"]
 
 _STRETCH = 1 << 20  # rows that are looked at in one go
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -101,21 +101,12 @@ def column_of_objects(name: str, values: Sequence[Any], nulls: Any = None) -> Co
     if (kind := _numeric(types)) and (array := _as_array(there, kind)) is not None:
         filled = np.zeros(len(values), array.dtype)
         filled[~missing] = array
-        if kind == "datetime64[us]":
+        if array.dtype.kind == "M":
             filled[missing] = np.datetime64("NaT")
         return column_of_array(name, filled, missing)
     called, encode = _encoding(types)
-    chunks = (text_chunk([encode(one) for one in values[part]], missing[part]) for part in _slices(len(values)))
+    chunks = (_texts(values[part], missing[part], encode) for part in _slices(len(values)))
     return Column(name, called, _named(name, chunks))
-
-
-def text_chunk(values: Iterable[bytes], nulls: Any) -> Chunk:
-    """Give texts or bytes as lengths and content; what is missing has none."""
-    import numpy as np
-
-    present = [b"" if gone else value for value, gone in zip(values, nulls, strict=True)]
-    lengths = np.fromiter(map(len, present), "<i8", len(present))
-    return Chunk(len(present), nulls, (lengths, b"".join(present)))
 
 
 def moments(counts: Any, per_second: int, nulls: Any) -> Chunk:
@@ -193,6 +184,14 @@ def _as_array(values: list[Any], kind: str) -> Any:
         return None  # numbers longer than 64 bits
 
 
+def _texts(values: Sequence[Any], missing: Any, encode: Callable[[Any], bytes]) -> Chunk:
+    """Give texts or bytes as lengths and content; what is missing has none."""
+    import numpy as np
+
+    present = [b"" if gone else encode(value) for value, gone in zip(values, missing, strict=True)]
+    return Chunk(len(present), missing, (np.fromiter(map(len, present), "<i8", len(present)), b"".join(present)))
+
+
 def _encoding(types: set[type[Any]]) -> tuple[str, Callable[[Any], bytes]]:
     if all(issubclass(one, str) for one in types):
         return "string", _encode_text
@@ -201,8 +200,8 @@ def _encoding(types: set[type[Any]]) -> tuple[str, Callable[[Any], bytes]]:
     return "values", _encode_value
 
 
-def _encode_text(value: Any) -> bytes:
-    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b""
+def _encode_text(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")
 
 
 def _encode_value(value: Any) -> bytes:
