@@ -9,59 +9,46 @@ from typing import TYPE_CHECKING
 from .change import Change
 
 if TYPE_CHECKING:
-    from ..store import Run, Store
+    from ..store import Run
 
 __all__ = ["code_changes"]
 
 _SHORT = 12
 
 
-def code_changes(a: Run, b: Run, store: Store) -> tuple[list[Change], list[str]]:
+def code_changes(a: Run, b: Run) -> tuple[list[Change], list[str]]:
     """Give the differences, and sentences about what cannot be told."""
-    found = list(_sources(a, b))
     unknown: list[str] = []
     if a.source.commit is None or b.source.commit is None:
         which = [run.name for run in (a, b) if run.source.commit is None]
         unknown.append(f"No commit was recorded of {' and '.join(which)}, so the code itself cannot be compared.")
-    if a.source.dirty and b.source.dirty:
-        changed, sentence = _local_changes(a, b, store)
-        found += changed
-        unknown += sentence
-    elif a.source.dirty or b.source.dirty:
-        note = f"the working tree of {a.name if a.source.dirty else b.name} differed from its commit"
-        found.append(Change("code", "local changes", _yes(a), _yes(b), note))
+    found = [*_sources(a, b), *_local_changes(a, b)]
+    if a.source.dirty and b.source.dirty and not (a.source.changes and b.source.changes):
+        unknown.append("Both runs had local changes to their code, of which not all were recorded: they may differ.")
     return found, unknown
 
 
 def _sources(a: Run, b: Run) -> Iterator[Change]:
+    """Tell what differs; what is known of one run only is no difference."""
     for name, note in (("commit", "see git log A..B"), ("project", ""), ("entry_point", "")):
         one, other = getattr(a.source, name), getattr(b.source, name)
-        if one != other:
-            yield Change("code", name.replace("_", " "), one, other, note if one and other else "")
+        if one and other and one != other:
+            yield Change("code", name.replace("_", " "), one, other, note)
 
 
-def _local_changes(a: Run, b: Run, store: Store) -> tuple[list[Change], list[str]]:
-    one, other = _digests(a, store), _digests(b, store)
-    if not one or not other:
-        return [], ["Both runs had local changes to their code, which were not recorded, so they may differ in them."]
-    differing = sorted(path for path in {*one, *other} if one.get(path) != other.get(path))
-    note = "digest of the file"
-    return [Change("code", path, _cut(one.get(path)), _cut(other.get(path)), note) for path in differing], []
+def _local_changes(a: Run, b: Run) -> Iterator[Change]:
+    if None in (a.source.dirty, b.source.dirty):
+        return
+    one, other = _changes(a), _changes(b)
+    if a.source.dirty != b.source.dirty:
+        note = f"the working tree of {a.name if a.source.dirty else b.name} differed from its commit"
+        yield Change("code", "local changes", one, other, note)
+    elif a.source.changes and b.source.changes and one != other:
+        yield Change("code", "local changes", one, other, f"in {a.source.changes} and {b.source.changes}")
 
 
-def _digests(run: Run, store: Store) -> dict[str, str]:
-    """Give the digests of the recorded local changes: the diff and the untracked files beside it."""
-    from ..store.run_artifacts import list_artifacts
-
-    if not run.source.changes:
-        return {}
-    folder = str(PurePosixPath(run.source.changes).parent)
-    return {file.path: file.digest for file in list_artifacts(run.id, folder, store=store) if file.digest}
-
-
-def _yes(run: Run) -> str | None:
-    return {True: "yes", False: "no", None: None}[run.source.dirty]
-
-
-def _cut(digest: str | None) -> str | None:
-    return digest and digest[:_SHORT]
+def _changes(run: Run) -> str:
+    """Name the local changes: what was kept of them is named by the digest of its content."""
+    if not run.source.dirty:
+        return "none"
+    return PurePosixPath(run.source.changes).stem[:_SHORT] if run.source.changes else "not recorded"

@@ -62,11 +62,10 @@ def diff_runs(a: str | Run, b: str | Run, *, store: Store | None = None) -> RunD
 
     Raises:
         RunNotFound: No run has one of the ids.
-        ArtifactError: The record of local changes to the code cannot be read.
     """
     store = current_store(store)
     one, other = (run if isinstance(run, Run) else get_run(run, store=store) for run in (a, b))
-    code, unknown = code_changes(one, other, store)
+    code, unknown = code_changes(one, other)
     around, missing = environment_changes(one, other, store)
     causes = (*code, *_params(one, other), *around)
     effects = tuple(_effects(one, other))

@@ -54,6 +54,7 @@ def compare_runs(
     Raises:
         RunNotFound: No run has one of the ids.
         FilterError: The filter is wrong.
+        ExperimentNotFound: No experiment has one of the names.
         TrackingError: No run matches.
         ArtifactError: The page cannot be written.
     """

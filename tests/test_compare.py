@@ -95,7 +95,7 @@ def test_runs_are_named_or_found(pair: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(RunNotFound):
         compare_runs([first, "nobody"])
     with pytest.raises(TrackingError, match="No run matches"):
-        compare_runs(experiments=["nothing"])
+        compare_runs(filter="name = 'nothing'")
     with pytest.raises(FilterError):
         compare_runs(filter="metrics.")
     with pytest.raises(ArtifactError, match="choose another path"):
@@ -103,10 +103,11 @@ def test_runs_are_named_or_found(pair: tuple[str, str], tmp_path: Path) -> None:
 
 
 def test_a_notebook_shows_the_page_in_a_frame(pair: tuple[str, str]) -> None:
-    frame = compare_runs(pair)._repr_html_()
+    comparison = compare_runs(pair)
+    frame = comparison._repr_html_()
     found = re.fullmatch(r'<iframe srcdoc="([^"]*)" style="[^"]*"></iframe>', frame)
     assert found
-    assert unescape(found[1]) == compare_runs(pair).html
+    assert unescape(found[1]) == comparison.html
 
 
 def test_markdown_for_where_no_script_runs(pair: tuple[str, str]) -> None:
