@@ -19,7 +19,7 @@ from .clock import now_ms
 from .interning import Ids
 from .journal import Entry
 from .records import RunDataset, RunEnvironment
-from .upsert import insert_all_new, insert_new, upsert_all
+from .upsert import insert_all_new, insert_new, upsert, upsert_all
 
 __all__ = [
     "apply_entry",
@@ -28,6 +28,8 @@ __all__ = [
     "environment_entry",
     "names_in",
     "params_entry",
+    "result_entry",
+    "reuse_entry",
     "source_entry",
     "tags_entry",
     "write_tags",
@@ -104,6 +106,16 @@ def close_entry(run_id: str, attempt: int, status: str, *, at: int, error: str |
     return {"do": "close", "run": run_id, "attempt": attempt, "status": status, "at": at, "error": error}
 
 
+def result_entry(run_id: str, key: str) -> Entry:
+    """Record that Prefect keeps what a run has produced under this key."""
+    return {"do": "result", "run": run_id, "key": key}
+
+
+def reuse_entry(parent_id: str, task_run_id: str, key: str, name: str) -> Entry:
+    """Record that a task run below a run has taken the result under this key from Prefect's cache."""
+    return {"do": "reuse", "run": parent_id, "task_run": task_run_id, "key": key, "name": name}
+
+
 def names_in(entry: Entry) -> Iterable[str]:
     """Give the names of params or tags that an entry writes."""
     return entry.get("values", {}).keys()
@@ -177,6 +189,31 @@ def _close(connection: Connection, _: Ids, seq: int, entry: Entry) -> None:
     connection.execute(_CLOSE_RUN, row)
 
 
+def _result(connection: Connection, _: Ids, _seq: int, entry: Entry) -> None:
+    upsert(connection, schema.results, {"key": entry["key"]}, {"run_id": entry["run"], "at": now_ms()})
+
+
+def _reuse(connection: Connection, _: Ids, _seq: int, entry: Entry) -> None:
+    query = sa.select(schema.results.c.run_id).where(schema.results.c.key == entry["key"])
+    producer = connection.execute(query).scalar()
+    if producer is None:  # it was not tracked
+        return
+    row = {"task_run_id": entry["task_run"], "parent_id": entry["run"], "run_id": producer, "name": entry["name"]}
+    insert_new(connection, schema.reuses, {**row, "at": now_ms()})
+    _adopt(connection, producer, entry["run"])
+
+
+def _adopt(connection: Connection, run_id: str, parent_id: str) -> None:
+    """Where an attempt of a flow has reused what an earlier one has made, that is superseded no more."""
+    parent = sa.select(_r.attempt).where(_r.id == parent_id).scalar_subquery()
+    mine = sa.and_(_r.id == run_id, _r.parent_id == parent_id, _r.superseded)
+    if connection.execute(sa.update(schema.runs).where(mine).values(superseded=False, parent_attempt=parent)).rowcount:
+        below = sa.select(_r.id, _r.attempt).where(_r.id == run_id).cte("below", recursive=True)
+        children = sa.and_(_r.parent_id == below.c.id, _r.parent_attempt == below.c.attempt)
+        below = below.union(sa.select(_r.id, _r.attempt).join_from(schema.runs, below, children))
+        connection.execute(sa.update(schema.runs).where(_r.id.in_(sa.select(below.c.id))).values(superseded=False))
+
+
 def _number(value: str) -> float | None:
     try:
         number = float(value)
@@ -192,4 +229,6 @@ _APPLY: dict[str, Callable[[Connection, Ids, int, Entry], ParamConflict | None]]
     "dataset": _dataset,
     "environment": _environment,
     "close": _close,
+    "result": _result,
+    "reuse": _reuse,
 }

@@ -138,6 +138,17 @@ class Writer:
                 if not self._open[run_id]:
                     del self._open[run_id]
 
+    def has_open(self, run_id: str) -> bool:
+        """Whether a scope in this process has the run open."""
+        return run_id in self._open
+
+    def settle(self, patience: float = _END_PATIENCE) -> bool:
+        """Wait until everything taken so far is in the database; tell whether it is."""
+        with self._lock:
+            ends = [(file, file.offset) for file in self._files]
+        until = time.monotonic() + patience
+        return all(self._wait(file, end, until - time.monotonic()) for file, end in ends)
+
     def flush(self) -> None:
         """Write everything taken so far into the database.
 
@@ -165,12 +176,9 @@ class Writer:
         The thread does it, because a database that hangs must not keep the process from ending: what is not written
         after a while stays in the journal.
         """
-        with self._lock:
-            ends = [(file, file.offset) for file in self._files]
         self._away = None
         self._ending.set()
-        until = time.monotonic() + _END_PATIENCE
-        written = all(self._wait(file, end, until - time.monotonic()) for file, end in ends)
+        written = self.settle()
         if written and self._flushing.acquire(timeout=_PATIENCE):
             self._discard()
             self._flushing.release()

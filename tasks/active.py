@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
-from collections import Counter
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -40,10 +42,12 @@ class ActiveRun:
     opened: OpenRun = field(repr=False)
     writer: Writer = field(repr=False)
     capture: Capture = field(repr=False)
-    children: Counter[str] = field(default_factory=Counter[str], repr=False)
+    children: dict[str, Iterator[int]] = field(default_factory=lambda: defaultdict(itertools.count), repr=False)
     series: dict[str, Series] = field(default_factory=dict[str, Series], repr=False)
     params: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     skew: int = field(default=0, repr=False)
+    resumed: bool = field(default=False, repr=False)
+    process: int = field(default_factory=os.getpid, repr=False)
     ended: str | None = None
 
     @property
@@ -55,6 +59,16 @@ class ActiveRun:
     def artifact_uri(self) -> str:
         """Where the artifacts of this attempt lie."""
         return self.opened.artifact_uri
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a forked child of the one that has opened the run here, and will close it."""
+        return self.process != os.getpid()
+
+    @property
+    def counts_children(self) -> bool:
+        """Whether all children come from this scope, so that counting them gives each an id of its own."""
+        return not (self.opened.joined or self.resumed or self.forked)
 
     def encloses(self, run_id: str) -> bool:
         """Whether `run_id` is this run or one of the scopes around it."""

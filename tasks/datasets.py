@@ -13,8 +13,8 @@ from ..store.records import RunDataset
 from .active import ActiveRun
 from .addresses import is_url, without_credentials
 from .content import Content, content_of, content_of_path
-from .log import checked_name
 from .scope import require_run
+from .texts import checked_name
 
 __all__ = ["log_dataset"]
 

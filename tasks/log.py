@@ -20,9 +20,9 @@ from ..store.writer import Series
 from .active import ActiveRun
 from .points import points_of
 from .scope import require_run
+from .texts import checked_name, checked_texts
 
 __all__ = [
-    "checked_name",
     "log_artifact",
     "log_artifacts",
     "log_dict",
@@ -39,7 +39,6 @@ __all__ = [
 
 
 _OUT_OF_RANGE = 2**63
-_LONGEST_NAME = 500  # PostgreSQL indexes names, and an index row has its limits
 
 
 def log_param(name: str, value: object, *, run: ActiveRun | None = None) -> None:
@@ -170,7 +169,7 @@ def set_tag(name: str, value: object, *, run: ActiveRun | None = None) -> None:
         NoActiveRun: No run is open.
     """
     run = require_run("set_tag", run)
-    run.writer.submit(tags_entry(run.id, _texts({name: value})))
+    run.writer.submit(tags_entry(run.id, checked_texts({name: value})))
 
 
 def set_tags(values: Mapping[str, object], *, run: ActiveRun | None = None) -> None:
@@ -184,7 +183,7 @@ def set_tags(values: Mapping[str, object], *, run: ActiveRun | None = None) -> N
         NoActiveRun: No run is open.
     """
     run = require_run("set_tags", run)
-    run.writer.submit(tags_entry(run.id, _texts(values)))
+    run.writer.submit(tags_entry(run.id, checked_texts(values)))
 
 
 def set_note(text: str, *, run: ActiveRun | None = None) -> None:
@@ -198,7 +197,7 @@ def set_note(text: str, *, run: ActiveRun | None = None) -> None:
         NoActiveRun: No run is open.
     """
     run = require_run("set_note", run)
-    run.writer.submit(tags_entry(run.id, _texts({"note": text})))
+    run.writer.submit(tags_entry(run.id, checked_texts({"note": text})))
 
 
 def log_artifact(path: str | Path, *, to: str = "", run: ActiveRun | None = None) -> str:
@@ -292,7 +291,7 @@ def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | 
 
 
 def _write_params(run: ActiveRun, values: Mapping[str, object]) -> None:
-    texts = _texts(values)
+    texts = checked_texts(values)
     for name, text in texts.items():
         if run.params.get(name, text) != text:
             raise ParamConflict(run.id, name, run.params[name], text)
@@ -329,28 +328,3 @@ def _number(name: str, value: Any) -> float:
     raise TrackingError(
         f"Metric {name!r} must be one number, not {type(value).__name__}; log_series takes many at once."
     )
-
-
-def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    texts = {checked_name(name): str(value) for name, value in values.items()}
-    for name, text in texts.items():
-        if not _is_storable(text):
-            raise TrackingError(f"The value of {name!r} has a NUL or half a character in it; log text without these.")
-    return texts
-
-
-def checked_name(name: str) -> str:
-    """Give a name if params, metrics, tags and datasets can have it.
-
-    Raises:
-        TrackingError: They cannot.
-    """
-    if not isinstance(name, str) or not name or not _is_storable(name):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TrackingError(f"{name!r} cannot name a param, metric, tag or dataset; use text without NUL.")
-    if len(name) > _LONGEST_NAME:
-        raise TrackingError(f"The name {name[:40]!r}... has {len(name)} characters; use at most {_LONGEST_NAME}.")
-    return name
-
-
-def _is_storable(text: str) -> bool:
-    return "\0" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))

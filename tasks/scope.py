@@ -22,6 +22,8 @@ from ..store.runs import NewRun, OpenRun, open_run, resume_run
 from ..store.writers import writer_for
 from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
 from .capture import Capture, capture_source, entry_point_of, notebook_of, source_file_of
+from .reuse import note_result
+from .texts import checked_text, checked_texts
 
 __all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run", "status_of"]
 
@@ -96,6 +98,7 @@ def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
         raise SettingsError("resume=True needs run_id=, the id of the run to go on with.")
     store = current_store(store)
     outer, prefect = current_run(), innermost_prefect_run()
+    writer_for(store)  # what a process that died has logged goes before: it may have ended the run to open
     capture = capture_source(scope.file, scope.entry_point, store)
     asked = _Asked(store, scope, outer, capture)
     if scope.run_id:
@@ -114,7 +117,16 @@ def _started(asked: _Asked, opened: OpenRun, experiment: str) -> ActiveRun:
     writer.run_opened(opened.id)
     skew = opened.opened_at - time.time_ns() // 1_000_000
     run = ActiveRun(
-        opened.id, asked.scope.name, experiment, asked.outer, asked.store, opened, writer, asked.capture, skew=skew
+        opened.id,
+        asked.scope.name,
+        experiment,
+        asked.outer,
+        asked.store,
+        opened,
+        writer,
+        asked.capture,
+        skew=skew,
+        resumed=asked.scope.resume,
     )
     if opened.joined:
         if asked.tags:
@@ -126,13 +138,18 @@ def _started(asked: _Asked, opened: OpenRun, experiment: str) -> ActiveRun:
 
 def close_scope(run: ActiveRun, status: str, error: str | None = None) -> None:
     """Write what is pending, close the run unless somebody else will, and publish its report in Prefect."""
+    if run.forked:
+        return
     run.ended = status
     if run.opened.joined:
         run.writer.run_closed(run.id)
         return
+    in_prefect = innermost_prefect_run()
+    if in_prefect and in_prefect.id == run.id and status == "Completed":
+        note_result(run, in_prefect)
     ended_at = time.time_ns() // 1_000_000 + run.skew
     run.writer.run_closed(run.id, close_entry(run.id, run.attempt, status, at=ended_at, error=error))
-    if innermost_prefect_run():
+    if in_prefect:
         _publish(run)
 
 
@@ -142,9 +159,18 @@ def closing(run: ActiveRun) -> Generator[None]:
     try:
         yield
     except BaseException as error:
-        close_scope(run, status_of(error), f"{type(error).__name__}: {error}")
+        close_scope(run, status_of(error), _told(error))
         raise
     close_scope(run, "Completed")
+
+
+def _told(error: BaseException) -> str:
+    """Say what an error says, in text that every database takes."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an error that cannot say what it is must not keep its run from being closed
+        text = type(error).__name__
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
@@ -187,11 +213,12 @@ class _Asked:
 
     @property
     def tags(self) -> dict[str, str]:
-        return {key: str(value) for key, value in self.scope.tags.items()}
+        return checked_texts(self.scope.tags)
 
     def run(self, run_id: str, experiment: str, **known: Any) -> NewRun:
         found = {"source": self.capture.source, "environment": self.capture.environment, "tags": self.tags}
-        return NewRun(run_id, self.scope.name, experiment, system_user(), **found, **known)
+        name = checked_text("name of the run", self.scope.name)
+        return NewRun(run_id, name, experiment, system_user(), **found, **known)
 
 
 def _named(asked: _Asked, run_id: str) -> tuple[OpenRun, str]:
@@ -214,9 +241,13 @@ def _of_prefect(asked: _Asked, prefect: PrefectRun) -> tuple[OpenRun, str]:
         task_run_id=None if prefect.id == prefect.flow_run_id else prefect.id,
     )
     try:
-        return open_run(asked.store, new, attempt=prefect.attempt), experiment
+        opened = open_run(asked.store, new, attempt=prefect.attempt)
     except RunClosed:  # an earlier scope took the id and has ended: this one is its child
         return _first_free_child(asked.store, new, prefect.attempt), experiment
+    if opened.joined and writer_for(asked.store).has_open(opened.id):  # a scope beside this one has taken the id
+        return _first_free_child(asked.store, new, prefect.attempt), experiment
+    # Prefect executes a run once at a time: a process that had this one open before us has died.
+    return replace(opened, joined=False), experiment
 
 
 def _first_free_child(store: Store, first: NewRun, attempt: int) -> OpenRun:
@@ -224,20 +255,20 @@ def _first_free_child(store: Store, first: NewRun, attempt: int) -> OpenRun:
         run_id = child_id(first.id, first.name, ordinal)
         new = replace(first, id=run_id, parent_id=first.id, parent_attempt=attempt)
         try:
-            return open_run(store, new, attempt=attempt)
+            opened = open_run(store, new, attempt=attempt)
         except RunClosed:
             continue
+        if not opened.joined:
+            return opened
     raise AssertionError("unreachable")
 
 
 def _child(asked: _Asked, outer: ActiveRun) -> tuple[OpenRun, str]:
     name = asked.scope.name
-    ordinal = outer.children[name]
-    outer.children[name] += 1
     experiment = asked.scope.experiment or outer.experiment
     prefect = innermost_prefect_run()
     new = asked.run(
-        child_id(outer.id, name, ordinal),
+        child_id(outer.id, name, next(outer.children[name])) if outer.counts_children else new_id(),
         experiment,
         parent_id=outer.id,
         parent_attempt=outer.attempt,

@@ -14,7 +14,9 @@ from ..errors import SettingsError
 from .active import ActiveRun, entered
 from .capture import entry_point_of, source_file_of
 from .log import log_params as _log_params
+from .reuse import watch_cache
 from .scope import Scope, closing, open_scope
+from .texts import is_storable
 
 __all__ = ["track", "tracked_flow", "tracked_task"]
 
@@ -126,7 +128,9 @@ def tracked_flow(
 
 
 def _made(make: Any, tracking: Tracking, fn: Callable[..., Any]) -> Any:
-    return make(_track(fn, tracking))
+    made = make(_track(fn, tracking))
+    watch_cache(made)
+    return made
 
 
 def _track(target: Any, tracking: Tracking) -> Any:
@@ -137,6 +141,7 @@ def _track(target: Any, tracking: Tracking) -> Any:
         raise SettingsError(f"@track takes a function, a Prefect task or a Prefect flow, not {type(target).__name__}.")
     tracked = copy.copy(target)
     tracked.fn = _wrap(inner, tracking)
+    watch_cache(tracked)
     return tracked
 
 
@@ -270,5 +275,5 @@ def _log_arguments(fn: Callable[..., Any], tracking: Tracking, args: Any, kwargs
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, (bool, int, float, str, type(None), Path)):
-        return True
+        return is_storable(str(value))
     return isinstance(value, (list, tuple, dict)) and len(repr(cast("Any", value))) <= _SHORT
