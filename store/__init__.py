@@ -6,8 +6,9 @@ from .clock import now_ms
 from .engine import Store, current_store, open_store
 from .history import metric_history
 from .ids import child_id, new_id
-from .queries import get_run, search_runs
-from .records import MetricHistory, Run, RunList, Source, as_json, from_ms, to_ms
+from .queries import count_runs, get_run, search_runs
+from .records import MetricHistory, Run, Source, as_json, from_ms, to_ms
+from .results import RunList
 from .upgrade import upgrade_store
 from .writers import recover
 
@@ -19,6 +20,7 @@ __all__ = [
     "Store",
     "as_json",
     "child_id",
+    "count_runs",
     "current_store",
     "from_ms",
     "get_run",

@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import RunNotFound
+from ..errors import ExperimentNotFound, FilterError, RunNotFound
 from . import schema
+from .clock import now_ms
 from .engine import Store, current_store
-from .filters import RUN_FIELDS, compile_filter, order_terms
-from .filters.fields import run_status
-from .records import Run, RunList, Source, from_ms
+from .filters.parse import parse_column, parse_filter
+from .filters.run_fields import names_of, run_fields
+from .filters.syntax import Expression, Name, names_in
+from .loading import COLUMNS, Wanted, load_runs, name_ids
+from .ordering import Term, pack_token, parse_terms, unpack_token
+from .records import Run
+from .results import RunList
+from .searching import Search, count, find
 from .writers import flush_pending
 
-__all__ = ["get_run", "search_runs"]
+__all__ = ["count_runs", "get_run", "search_runs"]
 
 _r = schema.runs.c
-_COLUMNS = [
-    *[column for column in schema.runs.c if column.name != "status"],
-    run_status.label("status"),
-    schema.experiments.c.name.label("experiment"),
-]
-_RUNS = sa.select(*_COLUMNS).join_from(schema.runs, schema.experiments)
+_e = schema.experiments.c
+_NEWEST_FIRST = ("started_at desc",)
 
 
 def get_run(run_id: str, *, store: Store | None = None) -> Run:
-    """Give one run with its params, last metrics and tags.
+    """Give one run with its params, last metrics and tags; a deleted one, too.
 
     Raises:
         RunNotFound: No run has this id.
     """
     store = current_store(store)
     flush_pending(store)
+    query = sa.select(*COLUMNS, _e.name.label("experiment"), now_ms().label("now"))
     with store.read() as connection:
-        found = _load(connection, _RUNS.where(_r.id == run_id))
-    if not found:
-        raise RunNotFound(run_id)
-    return found[0]
+        row = connection.execute(query.join_from(schema.runs, schema.experiments).where(_r.id == run_id)).first()
+        if row is None:
+            raise RunNotFound(run_id)
+        experiments = {row.experiment_id: row.experiment}
+        return load_runs(connection, [tuple(row)[: len(COLUMNS)]], experiments, row.now, Wanted(None, {}))[0]
 
 
-def search_runs(
+def search_runs(  # noqa: PLR0913 - all but the first by name
     filter: str = "",  # noqa: A002 - the contract's name
     *,
     experiments: Iterable[str] | None = None,
     order_by: Sequence[str] = (),
     limit: int = 100,
+    page_token: str | None = None,
+    columns: Sequence[str] | None = None,
+    deleted: bool = False,
+    superseded: bool = False,
     store: Store | None = None,
 ) -> RunList:
     """Give the runs that a filter matches, newest first unless ordered otherwise.
@@ -59,65 +65,146 @@ def search_runs(
         experiments: Names of experiments; None means all.
         order_by: Fields, each with an optional ` desc`; NaN and missing values sort last.
         limit: The most runs to give.
+        page_token: The `next_page_token` of the page before, to go on behind it.
+        columns: Fields to read, such as `params.alpha`, `metrics.rmse` and `name`: no other params, metrics and tags
+            are read. All by default.
+        deleted: Give deleted runs instead, those of deleted experiments among them.
+        superseded: Give also the children of earlier attempts.
         store: Another store than the one that the settings name.
 
     Raises:
-        FilterError: The filter or an order is wrong.
+        FilterError: The filter, an order, a column or the page token is wrong.
+        ExperimentNotFound: There is no such experiment.
     """
+    if limit < 1:
+        raise FilterError(f"The limit must be 1 or more, not {limit}.")
+    asked = _asked(filter, experiments, order_by or _NEWEST_FIRST, deleted=deleted, superseded=superseded)
+    names = None if columns is None else tuple(parse_column(text) for text in columns)
+    place = None if page_token is None else unpack_token(asked.identity, page_token, len(asked.terms))
     store = current_store(store)
-    query = _RUNS.where(_r.deleted_at.is_(None), compile_filter(filter, RUN_FIELDS))
-    if experiments is not None:
-        query = query.where(schema.experiments.c.name.in_(list(experiments)))
-    query = query.order_by(*order_terms(order_by, RUN_FIELDS), _r.started_at.desc(), _r.id.desc()).limit(limit)
     flush_pending(store)
     with store.read() as connection:
-        return RunList(_load(connection, query))
+        known = _Known.read(connection)
+        ids = name_ids(connection, store.ids.names, names_of([*asked.names(), *(names or ())]))
+        search = asked.search(known, ids)
+        _check_columns(names, search)
+        rows, last = find(connection, search, COLUMNS, limit, place)
+        runs = load_runs(connection, rows, known.experiments, known.now, Wanted(names, ids))
+    return RunList(runs, next_page_token=last and pack_token(asked.identity, last), columns=columns)
 
 
-def _load(connection: Connection, query: sa.Select[Any]) -> list[Run]:
-    rows = connection.execute(query).all()
-    seqs = [row.seq for row in rows]
-    params = _annotations(connection, schema.params, schema.params.c.value, seqs)
-    metrics = _annotations(connection, schema.series, schema.series.c.last, seqs)
-    tags = _annotations(connection, schema.tags, schema.tags.c.value, seqs)
-    return [
-        _run(
-            row, params[row.seq], {k: math.nan if v is None else v for k, v in metrics[row.seq].items()}, tags[row.seq]
-        )
-        for row in rows
-    ]
+def count_runs(
+    filter: str = "",  # noqa: A002 - as in search_runs
+    *,
+    experiments: Iterable[str] | None = None,
+    deleted: bool = False,
+    superseded: bool = False,
+    store: Store | None = None,
+) -> int:
+    """Count the runs that `search_runs` would give without a limit.
+
+    Raises:
+        FilterError: The filter is wrong.
+        ExperimentNotFound: There is no such experiment.
+    """
+    asked = _asked(filter, experiments, _NEWEST_FIRST, deleted=deleted, superseded=superseded)
+    store = current_store(store)
+    flush_pending(store)
+    with store.read() as connection:
+        known = _Known.read(connection)
+        ids = name_ids(connection, store.ids.names, names_of(asked.names()))
+        return count(connection, asked.search(known, ids))
 
 
-def _annotations(
-    connection: Connection, table: sa.Table, value: sa.ColumnElement[Any], seqs: list[int]
-) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = defaultdict(dict)
-    query = sa.select(table.c.run_seq, schema.names.c.name, value).join_from(table, schema.names)
-    if "attempt" in table.c:
-        query = query.join(schema.runs, sa.and_(_r.seq == table.c.run_seq, _r.attempt == table.c.attempt))
-    query = query.order_by(schema.names.c.name)
-    for start in range(0, len(seqs), 500):  # databases bound the number of parameters of one statement
-        for seq, name, item in connection.execute(query.where(table.c.run_seq.in_(seqs[start : start + 500]))):
-            found[seq][name] = item
-    return found
+@dataclass(frozen=True)
+class _Known:
+    """What every search wants to know first.
+
+    Attributes:
+        now: The database's time, in milliseconds since 1970.
+        experiments: Name of each experiment by its id.
+        gone: Ids of those that are deleted.
+    """
+
+    now: int
+    experiments: dict[int, str]
+    gone: frozenset[int]
+
+    @staticmethod
+    def read(connection: Connection) -> _Known:
+        if connection.dialect.name == "postgresql":
+            # Each search is another statement: planned for its own values, and not worth a compiler.
+            connection.execute(
+                sa.text(
+                    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)"
+                )
+            )
+        now = connection.execute(sa.select(now_ms())).scalar_one()
+        rows = connection.execute(sa.select(_e.id, _e.name, _e.deleted_at)).tuples().all()
+        gone = frozenset(number for number, _, deleted_at in rows if deleted_at is not None)
+        return _Known(now, {number: name for number, name, _ in rows}, gone)
+
+    def named(self, names: Iterable[str], *, deleted: bool) -> tuple[int, ...]:
+        """Give the ids of experiments; the name of a deleted one may be borne by several."""
+        found: list[int] = []
+        for name in names:
+            ids = [n for n, one in self.experiments.items() if one == name and (deleted or n not in self.gone)]
+            if not ids:
+                raise ExperimentNotFound(name)
+            found += ids
+        return tuple(dict.fromkeys(found))
 
 
-def _run(row: Any, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]) -> Run:
-    return Run(
-        id=row.id,
-        name=row.name,
-        experiment=row.experiment,
-        status=row.status,
-        attempt=row.attempt,
-        parent_id=row.parent_id,
-        params=params,
-        metrics=metrics,
-        tags=tags,
-        user=row.user,
-        started_at=from_ms(row.started_at),
-        ended_at=None if row.ended_at is None else from_ms(row.ended_at),
-        artifact_uri=row.artifact_uri,
-        source=Source(**row.source),
-        flow_run_id=row.flow_run_id,
-        task_run_id=row.task_run_id,
-    )
+@dataclass(frozen=True)
+class _Asked:
+    """A search as it was asked for, parsed."""
+
+    text: str
+    filter: Expression | None
+    experiments: tuple[str, ...] | None
+    terms: tuple[Term, ...]
+    deleted: bool
+    superseded: bool
+
+    @property
+    def identity(self) -> object:
+        """What a page token belongs to."""
+        order = [(term.name.key, term.descending) for term in self.terms]
+        return self.text.strip(), self.experiments, order, self.deleted, self.superseded
+
+    def names(self) -> list[Name]:
+        return [*names_in(self.filter), *(term.name for term in self.terms)]
+
+    def search(self, known: _Known, ids: dict[str, int]) -> Search:
+        experiments = None if self.experiments is None else known.named(self.experiments, deleted=self.deleted)
+        base = [*_visibility(known, deleted=self.deleted), *([] if self.superseded else [_r.superseded.is_(False)])]
+        search = Search(tuple(base), experiments, self.filter, self.text, self.terms, run_fields(ids, known.now))
+        search.check()
+        return search
+
+
+def _asked(
+    text: str, experiments: Iterable[str] | None, order_by: Sequence[str], *, deleted: bool, superseded: bool
+) -> _Asked:
+    if isinstance(experiments, str):
+        raise FilterError(f"experiments is a list of names, such as [{experiments!r}].")
+    named = None if experiments is None else tuple(experiments)
+    return _Asked(text, parse_filter(text), named, parse_terms(order_by), deleted, superseded)
+
+
+def _visibility(known: _Known, *, deleted: bool) -> list[sa.ColumnElement[bool]]:
+    gone = _r.experiment_id.in_(sorted(known.gone))
+    if deleted:
+        return [sa.or_(_r.deleted_at.is_not(None), gone)]
+    return [_r.deleted_at.is_(None), *([sa.not_(gone)] if known.gone else [])]
+
+
+def _check_columns(names: tuple[Name, ...] | None, search: Search) -> None:
+    for name in names or ():
+        try:
+            search.fields.find(name)
+        except KeyError:
+            known = ", ".join(search.fields.names())
+            raise FilterError(f"There is no column {name.text!r}; the columns are {known}") from None
+        if name.group == "datasets" or (name.name in ("note", "superseded") and not name.group):
+            raise FilterError(f"{name.text} cannot be a column of a result; filter by it instead")

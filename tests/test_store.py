@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -20,8 +19,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from prefect_ml import get_run, log_metric, log_metrics, metric_history, search_runs, start_run
-from prefect_ml.errors import FilterError, SettingsError, StoreError
+from prefect_ml import get_run, log_metric, metric_history, search_runs, start_run
+from prefect_ml.errors import SettingsError, StoreError
 from prefect_ml.settings import load_settings
 from prefect_ml.store import Store, open_store, recover
 from prefect_ml.store.migrations import HEAD, REVISIONS
@@ -228,80 +227,3 @@ def test_a_run_whose_process_died_reads_as_crashed(store: Store) -> None:
         assert [r.id for r in search_runs("status = 'Crashed'")] == [run.id]
         assert search_runs("status = 'Running'") == []
     assert get_run(run.id).status == "Completed"
-
-
-@pytest.fixture
-def three(store: Store) -> dict[str, str]:
-    from prefect_ml import log_params, set_tag
-
-    ids: dict[str, str] = {}
-    for name, alpha, rmse in (("a", 0.1, 0.9), ("b", 0.5, 0.7), ("c", "high", math.nan)):
-        with start_run(experiment="wine", name=name) as run:
-            log_params({"alpha": alpha, "odd name": "x y"})
-            log_metrics({"rmse": rmse})
-            set_tag("team", "red" if name == "a" else "blue")
-        ids[name] = run.id
-    return ids
-
-
-@both_databases
-@pytest.mark.parametrize(
-    ("filter", "names"),
-    [
-        ("", "abc"),
-        ("metrics.rmse < 0.8", "b"),
-        ("metrics.rmse != 0.7", "a"),
-        ("not metrics.rmse < 0.8", "ac"),
-        ("params.alpha >= 0.1", "ab"),
-        ("params.alpha = 'high'", "c"),
-        ("tags.team in ('red', 'green') or metrics.rmse = 0.7", "ab"),
-        ("tags.team not in ('red')", "bc"),
-        ("metrics.rmse between 0.6 and 0.8 and not (name = 'a' or name = 'c')", "b"),
-        ("params.\"odd name\" like 'x%'", "abc"),
-        ("params.`odd name` ilike 'X%' and metrics.other is null", "abc"),
-        ("metrics.rmse is not null", "abc"),
-        ("experiment = 'wine' and status = 'Completed' and attempt = 1", "abc"),
-        ("started_at > '2020-01-01T00:00:00Z'", "abc"),
-        ("name = 'it''s' or name = '\"; DROP TABLE runs; --'", ""),
-    ],
-)
-def test_filters(three: dict[str, str], filter: str, names: str) -> None:  # noqa: A002
-    assert {run.name for run in search_runs(filter)} == set(names)
-
-
-@both_databases
-@pytest.mark.parametrize(
-    ("filter", "column", "words"),
-    [
-        ("metrics.rmse >", 15, "ends too early"),
-        ("colour = 'red'", 1, "no field 'colour'"),
-        ("name = 'a' )", 12, "unexpected"),
-        ("name == 'a'", 7, "unexpected"),
-        ("metrics.rmse = 'x'", None, "is a number"),
-        ("started_at > 'soon'", None, "not a time"),
-        ("attempt = 'x'", None, "drop the quotes"),
-    ],
-)
-def test_a_wrong_filter_points_at_the_place(store: Store, filter: str, column: int | None, words: str) -> None:  # noqa: A002
-    with pytest.raises(FilterError, match=words) as failure:
-        search_runs(filter)
-    assert failure.value.column == column
-
-
-@both_databases
-def test_what_has_no_value_sorts_last_either_way(three: dict[str, str]) -> None:
-    assert [run.name for run in search_runs(order_by=["metrics.rmse"])] == ["b", "a", "c"]
-    assert [run.name for run in search_runs(order_by=["metrics.rmse desc"])] == ["a", "b", "c"]
-    with pytest.raises(FilterError, match="Cannot order by"):
-        search_runs(order_by=["colour"])
-
-
-@both_databases
-def test_results_show_as_tables(three: dict[str, str]) -> None:
-    found = search_runs("metrics.rmse > 0", order_by=["name"])
-    assert found.to_pandas()["metrics.rmse"].tolist() == [0.9, 0.7]
-    assert "<td>red</td>" in found._repr_html_()
-    from prefect_ml.store import as_json
-
-    record = json.loads(json.dumps(as_json(get_run(three["c"])), allow_nan=False))
-    assert record["metrics"] == {"rmse": "NaN"}

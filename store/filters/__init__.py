@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .fields import RUN_FIELDS, Column, Fields, order_terms
-from .parse import compile_filter
+from .fields import Column, Fields, compile_filter
+from .parse import parse_column, parse_filter, parse_order
 
-__all__ = ["RUN_FIELDS", "Column", "Fields", "compile_filter", "order_terms"]
+__all__ = ["Column", "Fields", "compile_filter", "parse_column", "parse_filter", "parse_order"]

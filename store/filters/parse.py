@@ -1,4 +1,4 @@
-"""From the text of a filter to one SQLAlchemy condition."""
+"""From the text of a filter, or of an order, to what it says."""
 
 from __future__ import annotations
 
@@ -6,121 +6,192 @@ import functools
 from importlib import resources
 from typing import Any
 
-import sqlalchemy as sa
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
-from lark.exceptions import VisitError
 
 from ...errors import FilterError
-from .fields import Field, Fields
+from .syntax import Comparison, Expression, Group, Literal, Name, Not
 
-__all__ = ["compile_filter"]
+__all__ = ["parse_column", "parse_filter", "parse_order"]
 
-Condition = sa.ColumnElement[bool]
+# Databases bound the depth of an expression and the number of its parameters; nobody reads such filters either.
+_LONGEST = 1_000_000
+_DEEPEST = 50
+_MOST_COMPARISONS = 200
+_MOST_VALUES = 10_000
+_LONGEST_PATTERN = 10_000
+_STATISTICS = ("min", "max", "count", "last")
 
 
-def compile_filter(text: str, fields: Fields) -> Condition:
-    """Compile a filter; the empty text means all.
-
-    Args:
-        text: For instance `metrics.rmse < 0.8 and not status = 'Failed'`.
-        fields: The names that this filter may use.
+def parse_filter(text: str) -> Expression | None:
+    """Parse a filter; the empty text is no condition at all.
 
     Raises:
-        FilterError: The filter does not parse, or names a field that does not exist.
+        FilterError: It does not parse, or is too large.
     """
-    if not text.strip():
-        return sa.true()
+    return _parse("filter", text, "The filter") if text.strip() else None
+
+
+def parse_order(text: str) -> tuple[Name, bool]:
+    """Parse a term such as `metrics.rmse desc`, and tell whether it descends.
+
+    Raises:
+        FilterError: It does not parse.
+    """
+    return _parse("order", text, "The order")
+
+
+def parse_column(text: str) -> Name:
+    """Parse the name of a field.
+
+    Raises:
+        FilterError: It does not parse.
+    """
+    return _parse("column", text, "The column")
+
+
+def _parse(start: str, text: str, what: str) -> Any:
+    _check_text(text, what)
     try:
-        tree = _parser().parse(text)  # pyright: ignore[reportUnknownMemberType]
-        return _Compiler(text, fields).transform(tree)
+        return _parser(start).parse(text)  # pyright: ignore[reportUnknownMemberType]
     except UnexpectedCharacters as error:
-        raise FilterError(f"The filter has an unexpected {text[error.pos_in_stream]!r}", text, error.column) from error
+        position = error.pos_in_stream
+        raise FilterError(f"{what} has an unexpected {text[position]!r}", text, position + 1) from None
     except UnexpectedInput as error:
         token = getattr(error, "token", None)
         if token is None or token.type == "$END":
-            raise FilterError("The filter ends too early", text, len(text) + 1) from error
-        raise FilterError(f"The filter has an unexpected {str(token)!r}", text, error.column) from error
-    except VisitError as error:
-        if isinstance(error.orig_exc, FilterError):
-            raise error.orig_exc from None
-        raise
+            raise FilterError(f"{what} ends too early", text, len(text) + 1) from None
+        raise FilterError(f"{what} has an unexpected {str(token)!r}", text, _column(token)) from None
+    except _Fault as fault:
+        raise FilterError(str(fault), text, fault.column) from None
+
+
+def _check_text(text: str, what: str) -> None:
+    if len(text) > _LONGEST:
+        raise FilterError(f"{what} has {len(text):,} characters; at most {_LONGEST:,} are allowed.")
+    bad = next((i for i, char in enumerate(text) if char == "\0" or "\ud800" <= char <= "\udfff"), None)
+    if bad is not None:
+        raise FilterError(f"{what} has a character that no text in the store can have", text, bad + 1)
 
 
 @functools.cache
-def _parser() -> Lark:
+def _parser(start: str) -> Lark:
     grammar = resources.files(__name__.rpartition(".")[0]).joinpath("grammar.lark").read_text()
-    return Lark(grammar, parser="lalr")
+    # Transforming while parsing needs no recursion, however deep the parentheses.
+    return Lark(grammar, parser="lalr", start=start, transformer=_Builder(), maybe_placeholders=True)
 
 
-class _Compiler(Transformer[Token, Any]):
-    def __init__(self, text: str, fields: Fields) -> None:
-        super().__init__()
-        self._text = text
-        self._fields = fields
+class _Fault(Exception):
+    """Something wrong at a place; the text is not known here."""
 
-    def field(self, parts: list[Token]) -> Field:
+    def __init__(self, message: str, column: int) -> None:
+        self.column = column
+        super().__init__(message)
+
+
+class _Builder(Transformer[Token, Any]):
+    """Keeps nothing between calls: one serves every thread."""
+
+    def filter(self, parts: list[Expression]) -> Expression:
+        _check_size(parts[0])
+        return parts[0]
+
+    def order(self, parts: list[Any]) -> tuple[Name, bool]:
+        return parts[0], any(part is not None and part.type == "DESC" for part in parts[1:])
+
+    def column(self, parts: list[Any]) -> Name:
+        return parts[0]
+
+    def either(self, parts: list[Expression]) -> Expression:
+        return Group("or", tuple(parts), _deeper(parts))
+
+    def both(self, parts: list[Expression]) -> Expression:
+        return Group("and", tuple(parts), _deeper(parts))
+
+    def negation(self, parts: list[Any]) -> Expression:
+        return Not(parts[1], _deeper(parts[1:], _column(parts[0])))
+
+    def compare(self, parts: list[Any]) -> Expression:
+        return Comparison(parts[0], str(parts[1]), (parts[2],))
+
+    def within(self, parts: list[Any]) -> Expression:
+        return Comparison(parts[0], "in", tuple(parts[3:]), negated=parts[1] is not None)
+
+    def between(self, parts: list[Any]) -> Expression:
+        return Comparison(parts[0], "between", tuple(parts[3:]), negated=parts[1] is not None)
+
+    def like(self, parts: list[Any]) -> Expression:
+        pattern = Literal(_unquote(parts[3]), str(parts[3]), _column(parts[3]))
+        _check_pattern(pattern)
+        return Comparison(parts[0], parts[2].type.lower(), (pattern,), negated=parts[1] is not None)
+
+    def null(self, parts: list[Any]) -> Expression:
+        return Comparison(parts[0], "is null", negated=parts[2] is not None)
+
+    def field(self, parts: list[Token]) -> Name:
+        text, column = str(parts[0]), _column(parts[0])
+        if parts[0].type == "PLAIN":
+            return Name("", text.lower().removeprefix("attributes."), text=text, column=column)
+        group, _, rest = text.partition(".")
+        group = group.lower()
+        name, statistic = _split_name(group, rest)
+        if statistic and group != "metrics":
+            raise _Fault(f"Only metrics have {statistic!r}, and {text} is none", column)
+        return Name(group, name, statistic, text, column)
+
+    def literal(self, parts: list[Token]) -> Literal:
         token = parts[0]
-        try:
-            return self._fields.find(str(token))
-        except KeyError:
-            known = ", ".join(self._fields.names())
-            raise FilterError(
-                f"There is no field {str(token)!r}; the fields are {known}", self._text, token.column
-            ) from None
-
-    def literal(self, parts: list[Token]) -> float | str:
-        token = parts[0]
-        return float(token) if token.type == "NUMBER" else _unquote(token)
-
-    def either(self, parts: list[Any]) -> Condition:
-        return sa.or_(*_conditions(parts))
-
-    def both(self, parts: list[Any]) -> Condition:
-        return sa.and_(*_conditions(parts))
-
-    def negation(self, parts: list[Any]) -> Condition:
-        return sa.not_(parts[-1])
-
-    def compare(self, parts: list[Any]) -> Condition:
-        field: Field = parts[0]
-        operator, value = parts[1:]
-        operators = {"=": "__eq__", "!=": "__ne__", "<": "__lt__", "<=": "__le__", ">": "__gt__", ">=": "__ge__"}
-        return field.where(value, lambda column, v: getattr(column, operators[str(operator)])(v))
-
-    def within(self, parts: list[Any]) -> Condition:
-        return _any_of(parts[0], parts[2:])
-
-    def without(self, parts: list[Any]) -> Condition:
-        return sa.and_(parts[0].exists(), sa.not_(_any_of(parts[0], parts[3:])))
-
-    def between(self, parts: list[Any]) -> Condition:
-        field: Field = parts[0]
-        low, high = parts[2], parts[4]
-        return sa.and_(field.where(low, lambda c, v: c >= v), field.where(high, lambda c, v: c <= v))
-
-    def like(self, parts: list[Any]) -> Condition:
-        field: Field = parts[0]
-        return field.where(_unquote(parts[2]), lambda column, v: column.like(v))
-
-    def ilike(self, parts: list[Any]) -> Condition:
-        field: Field = parts[0]
-        return field.where(_unquote(parts[2]), lambda column, v: column.ilike(v))
-
-    def absent(self, parts: list[Any]) -> Condition:
-        return sa.not_(parts[0].exists())
-
-    def present(self, parts: list[Any]) -> Condition:
-        return parts[0].exists()
+        values = {"NUMBER": float, "STRING": _unquote, "BOOLEAN": lambda word: str(word).lower() == "true"}
+        return Literal(values[token.type](token), str(token), _column(token))
 
 
-def _any_of(field: Field, values: list[float | str]) -> Condition:
-    return sa.or_(*(field.where(value, lambda column, v: column == v) for value in values))
+def _split_name(group: str, text: str) -> tuple[str, str]:
+    if text[0] in '`"':
+        quote = text[0]
+        end = text.rindex(quote)
+        return text[1:end].replace(quote * 2, quote), text[end + 2 :].lower()
+    before, dot, last = text.rpartition(".")
+    if group == "metrics" and dot and before and last.lower() in _STATISTICS:
+        return before, last.lower()
+    return text, ""
 
 
-def _conditions(parts: list[Any]) -> list[Condition]:
-    return [part for part in parts if not isinstance(part, Token)]
+def _deeper(parts: list[Expression], column: int = 1) -> int:
+    depth = 1 + max(part.depth for part in parts)
+    if depth > _DEEPEST:
+        raise _Fault(f"The filter is nested more than {_DEEPEST} levels deep", column)
+    return depth
+
+
+def _check_size(expression: Expression) -> None:
+    comparisons, values, waiting = 0, 0, [expression]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Comparison):
+            comparisons, values = comparisons + 1, values + len(one.values)
+            if comparisons > _MOST_COMPARISONS or values > _MOST_VALUES:
+                raise _Fault(
+                    f"The filter has more than {_MOST_COMPARISONS} comparisons or {_MOST_VALUES:,} values;"
+                    " use `in` for lists, or search in parts",
+                    one.field.column,
+                )
+        elif isinstance(one, Not):
+            waiting.append(one.operand)
+        else:
+            waiting += reversed(one.operands)
+
+
+def _check_pattern(pattern: Literal) -> None:
+    text = str(pattern.value)
+    if len(text) > _LONGEST_PATTERN:
+        raise _Fault(f"A pattern has at most {_LONGEST_PATTERN:,} characters", pattern.column)
+    if (len(text) - len(text.rstrip("\\"))) % 2:
+        raise _Fault(r"A pattern cannot end in a single backslash; write \\ for one", pattern.column)
 
 
 def _unquote(token: Token) -> str:
     quote = token[0]
     return str(token[1:-1]).replace(quote * 2, quote)
+
+
+def _column(token: Token) -> int:
+    return (token.start_pos or 0) + 1
