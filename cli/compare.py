@@ -15,6 +15,7 @@ from .run_table import is_terminal
 
 if TYPE_CHECKING:
     from ..reports import Change, RunDiff
+    from ..store import Run
 
 __all__ = ["compare", "diff", "report"]
 
@@ -86,15 +87,27 @@ def report(run_id: str, output: str | None, show: bool) -> None:
 
     run = find_run(run_id)
     if not output and not show:
-        markdown = report_of(run).markdown
-        # Curves are images of some thousand letters, which no terminal shows.
-        lines = [line for line in markdown.splitlines() if not (is_terminal() and line.startswith("!["))]
-        click.echo("\n".join(lines))
+        if is_terminal():
+            _print_report(run)
+        else:
+            click.echo(report_of(run).markdown)
         return
     file = save_run_report(run, output or Path(tempfile.mkdtemp(prefix="prefect-ml-")) / "report.html")
     if show:
         webbrowser.open(file.resolve().as_uri())
     click.echo(f"Wrote the report of {run.name} to {file}")
+
+
+def _print_report(run: Run) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from ..reports import report_of
+
+    markdown = report_of(run, diagram=False).markdown
+    # Curves are images, which no terminal shows.
+    lines = [line for line in markdown.splitlines() if not line.startswith("![")]
+    Console(highlight=False).print(Markdown("\n".join(lines)))
 
 
 def _print(found: RunDiff) -> None:

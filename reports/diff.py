@@ -74,10 +74,8 @@ def diff_runs(a: str | Run, b: str | Run, *, store: Store | None = None) -> RunD
 
 def diff_as_json(diff: RunDiff) -> dict[str, Any]:
     """Give the differences as JSON-ready values; what is not finite as in `as_json`."""
-    found = asdict(diff)
-    for change in (*found["causes"], *found["effects"]):
-        change["a"], change["b"] = _plain(change["a"]), _plain(change["b"])
-    return found
+    changes = {name: [_record(change) for change in getattr(diff, name)] for name in ("causes", "effects")}
+    return {"a": diff.a, "b": diff.b, "summary": diff.summary, **changes, "unknown": list(diff.unknown)}
 
 
 def _params(a: Run, b: Run) -> Iterator[Change]:
@@ -126,6 +124,10 @@ def _counted(count: int, kind: str) -> str:
     plurals = {"code": "code changes", "environment": "parts of the environment", "prefect": "Prefect settings"}
     one = {"code": "code change", "environment": "part of the environment", "prefect": "Prefect setting"}
     return f"1 {one.get(kind, kind)}" if count == 1 else f"{count} {plurals.get(kind, kind + 's')}"
+
+
+def _record(change: Change) -> dict[str, Value]:
+    return asdict(change) | {"a": _plain(change.a), "b": _plain(change.b)}
 
 
 def _plain(value: Value) -> Value:
