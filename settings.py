@@ -20,7 +20,18 @@ from .errors import SettingsError
 
 __all__ = ["Settings", "load_settings", "storage_options"]
 
-_KEYS = ("home", "store_url", "artifact_root", "experiment", "run_id", "journal", "storage_options")
+_KEYS = (
+    "home",
+    "store_url",
+    "artifact_root",
+    "experiment",
+    "run_id",
+    "journal",
+    "storage_options",
+    "system_metrics",
+    "system_metrics_seconds",
+)
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _log = logging.getLogger("prefect_ml")
 
 
@@ -37,6 +48,8 @@ class Settings:
         journal: Folder of the crash-safe journals; always on a local disk.
         storage_options: What the fsspec file system of `artifact_root` is opened with, as a JSON object. It may carry
             credentials, so it is left out of `repr`.
+        system_metrics: Whether runs record what processor, memory, disk, network and GPU do.
+        system_metrics_seconds: How often they do.
     """
 
     home: Path
@@ -46,6 +59,8 @@ class Settings:
     run_id: str | None
     journal: Path
     storage_options: str = ""
+    system_metrics: bool = False
+    system_metrics_seconds: float = 10.0
 
     def __repr__(self) -> str:
         return f"Settings(home={str(self.home)!r}, experiment={self.experiment!r})"
@@ -90,8 +105,8 @@ def load_settings(
         cwd: Folder from which the nearest `pyproject.toml` is looked for; the working directory by default.
         block: Gives `store_url` and `artifact_root` of the default block; by default the block is asked only where
             Prefect is already imported and an API address is known.
-        overrides: `home`, `store_url`, `artifact_root`, `experiment`, `run_id`, `journal`, `storage_options`; None
-            means not given.
+        overrides: `home`, `store_url`, `artifact_root`, `experiment`, `run_id`, `journal`, `storage_options`,
+            `system_metrics`, `system_metrics_seconds`; None means not given.
 
     Raises:
         SettingsError: An unknown setting, or a pyproject table that cannot be read.
@@ -118,7 +133,25 @@ def _build(found: Mapping[str, str]) -> Settings:
         run_id=found.get("run_id") or None,
         journal=Path(found.get("journal") or home / "journal").expanduser().absolute(),
         storage_options=found.get("storage_options", ""),
+        system_metrics=_switch("system_metrics", found.get("system_metrics", "off")),
+        system_metrics_seconds=_seconds("system_metrics_seconds", found.get("system_metrics_seconds", "10")),
     )
+
+
+def _switch(name: str, text: str) -> bool:
+    if text.lower() not in _WORDS:
+        raise SettingsError(f"The setting {name} is {text!r}; use 1 or 0.")
+    return _WORDS[text.lower()]
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.1 <= number <= 86_400:
+        raise SettingsError(f"The setting {name} is {text!r}; use a number of seconds, at least 0.1.")
+    return number
 
 
 def storage_options(

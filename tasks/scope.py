@@ -23,6 +23,7 @@ from ..store.writers import writer_for
 from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
 from .capture import Capture, capture_source, entry_point_of, notebook_of, source_file_of
 from .reuse import note_result
+from .system_metrics import sampler
 from .texts import checked_text, checked_texts
 
 __all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run", "status_of"]
@@ -42,6 +43,7 @@ class Scope:
         file: Source file, whose repository is recorded.
         run_id: A run that exists, to join instead of opening one.
         resume: Open that run once more where it has ended.
+        system_metrics: Whether its process is watched; by default as the settings say.
     """
 
     name: str = "run"
@@ -51,6 +53,7 @@ class Scope:
     file: str | None = None
     run_id: str | None = None
     resume: bool = False
+    system_metrics: bool | None = None
 
 
 @contextmanager
@@ -61,6 +64,7 @@ def start_run(
     tags: Mapping[str, str] | None = None,
     run_id: str | None = None,
     resume: bool = False,
+    system_metrics: bool | None = None,
     store: Store | None = None,
 ) -> Generator[ActiveRun]:
     """Open a run for the body; inside another run it opens a child.
@@ -74,6 +78,8 @@ def start_run(
         tags: Tags to set at once.
         run_id: Join this run, which another scope or process has opened, instead of opening one.
         resume: Open the run `run_id` once more if it has ended: it takes writes again, within its last attempt.
+        system_metrics: Record what processor, memory, disk, network and GPU do, into the outermost run of the process;
+            by default as the settings say.
         store: Another store than the one that the settings name.
 
     Raises:
@@ -86,7 +92,7 @@ def start_run(
     notebook = None if "__file__" in caller else notebook_of(caller)
     entry_point = os.path.basename(notebook) if notebook else caller.get("__name__")
     file = notebook or caller.get("__file__")
-    scope = Scope(name or "run", experiment, tags or {}, entry_point, file, run_id, resume)
+    scope = Scope(name or "run", experiment, tags or {}, entry_point, file, run_id, resume, system_metrics)
     run = open_scope(scope, store=store)
     with closing(run), entered(run):
         yield run
@@ -133,7 +139,16 @@ def _started(asked: _Asked, opened: OpenRun, experiment: str) -> ActiveRun:
             writer.submit(tags_entry(run.id, asked.tags))
     else:
         asked.capture.begin(run.id, run.attempt, writer)
+    if _is_watched(asked, run):
+        sampler.watch(run)
     return run
+
+
+def _is_watched(asked: _Asked, run: ActiveRun) -> bool:
+    """Whether system metrics are wanted; a run that others have opened is theirs to watch, unless told otherwise."""
+    if asked.scope.system_metrics is None:
+        return asked.store.settings.system_metrics and run.outer is None and not run.opened.joined
+    return asked.scope.system_metrics
 
 
 def close_scope(run: ActiveRun, status: str, error: str | None = None) -> None:
@@ -141,6 +156,7 @@ def close_scope(run: ActiveRun, status: str, error: str | None = None) -> None:
     if run.forked:
         return
     run.ended = status
+    sampler.forget(run)
     if run.opened.joined:
         run.writer.run_closed(run.id)
         return

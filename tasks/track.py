@@ -35,6 +35,7 @@ class Tracking:
     tags: Mapping[str, str] | None = None
     log_params: bool = True
     declared_environment: bool = False
+    system_metrics: bool | None = None
 
 
 @overload
@@ -46,6 +47,7 @@ def track(
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     log_params: bool = True,
+    system_metrics: bool | None = None,
 ) -> Callable[[T], T]: ...
 def track(
     fn: Any = None,
@@ -55,6 +57,7 @@ def track(
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     log_params: bool = True,
+    system_metrics: bool | None = None,
 ) -> Any:
     """Track every call of a function, Prefect task or Prefect flow as a run.
 
@@ -67,8 +70,9 @@ def track(
         name: Name of the runs; the function's own by default.
         tags: Tags of the runs.
         log_params: Whether arguments that are plain values are logged as params.
+        system_metrics: As in `start_run`.
     """
-    tracking = Tracking(experiment, name, tags, log_params)
+    tracking = Tracking(experiment, name, tags, log_params, system_metrics=system_metrics)
     return _track(fn, tracking) if fn is not None else functools.partial(_track, tracking=tracking)
 
 
@@ -79,6 +83,7 @@ def tracked_task(
     experiment: str | None = None,
     tags: Mapping[str, str] | None = None,
     log_params: bool = True,
+    system_metrics: bool | None = None,
     **options: Any,
 ) -> Any:
     """Make a function a Prefect task that is tracked.
@@ -88,11 +93,12 @@ def tracked_task(
         experiment: Name of the experiment.
         tags: Tags of the tracked runs.
         log_params: Whether arguments that are plain values are logged as params.
+        system_metrics: As in `start_run`.
         options: Every option of `prefect.task`; its `name` names the runs too.
     """
     from prefect import task
 
-    tracking = Tracking(experiment, options.get("name"), tags, log_params)
+    tracking = Tracking(experiment, options.get("name"), tags, log_params, system_metrics=system_metrics)
     make: Any = task(**options)
     return _made(make, tracking, fn) if fn else functools.partial(_made, make, tracking)
 
@@ -104,6 +110,7 @@ def tracked_flow(
     experiment: str | None = None,
     tags: Mapping[str, str] | None = None,
     log_params: bool = True,
+    system_metrics: bool | None = None,
     declared_environment: bool = False,
     **options: Any,
 ) -> Any:
@@ -114,6 +121,7 @@ def tracked_flow(
         experiment: Name of the experiment.
         tags: Tags of the tracked runs.
         log_params: Whether arguments that are plain values are logged as params.
+        system_metrics: As in `start_run`.
         declared_environment: Refuse to run anywhere but in the environment that the function's project declares.
         options: Every option of `prefect.flow`; its `name` names the runs too.
 
@@ -122,7 +130,7 @@ def tracked_flow(
     """
     from prefect import flow
 
-    tracking = Tracking(experiment, options.get("name"), tags, log_params, declared_environment)
+    tracking = Tracking(experiment, options.get("name"), tags, log_params, declared_environment, system_metrics)
     make: Any = flow(**options)
     return _made(make, tracking, fn) if fn else functools.partial(_made, make, tracking)
 
@@ -258,7 +266,10 @@ def _begin(fn: Callable[..., Any], tracking: Tracking) -> ActiveRun:
 
         require_declared(Path(file or ""))
     name = tracking.name or fn.__name__
-    return open_scope(Scope(name, tracking.experiment, tracking.tags or {}, entry_point_of(fn), file))
+    watched = tracking.system_metrics
+    return open_scope(
+        Scope(name, tracking.experiment, tracking.tags or {}, entry_point_of(fn), file, system_metrics=watched)
+    )
 
 
 def _log_arguments(fn: Callable[..., Any], tracking: Tracking, args: Any, kwargs: Any, run: ActiveRun) -> None:
