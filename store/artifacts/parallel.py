@@ -10,7 +10,7 @@ from typing import TypeVar
 __all__ = ["in_parallel"]
 
 _AT_ONCE = 8
-_BIG = 16 * 2**20
+_BIG = 8 * 2**20
 _Answer = TypeVar("_Answer")
 
 
