@@ -85,17 +85,17 @@ def test_who_may_only_read_is_told_at_once(s3: Any, tmp_path: Path):
 
 def test_an_upload_outlives_a_server_that_is_killed_and_comes_back(mortal_s3: Any, tmp_path: Path):
     folder = tmp_path / "out"
-    for number in range(4):
-        random_file(folder / f"big-{number}", 24)
+    for number in range(3):
+        random_file(folder / f"big-{number}", 18)
     for number in range(20):
         random_file(folder / "small" / str(number), 1)
     uri = "s3://bucket/run/out"
     with in_background(lambda: artifacts.put_folder(folder, uri, options=mortal_s3.options, patience=120)) as upload:
-        wait_until_half_is_there(mortal_s3, upload, 40)
+        wait_until_half_is_there(mortal_s3, upload, 20)
         mortal_s3.kill()
         mortal_s3.start()
         upload.result()
-    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 24
+    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 23
     with in_background(lambda: artifacts.fetch(uri, tmp_path / "back", options=mortal_s3.options)) as download:
         while not list((tmp_path / "back").glob("big-*")) and not download.done():
             time.sleep(0.005)
@@ -108,12 +108,12 @@ def test_an_upload_outlives_a_server_that_is_killed_and_comes_back(mortal_s3: An
 
 def test_an_upload_to_a_server_that_stays_away_leaves_nothing_to_be_seen(mortal_s3: Any, tmp_path: Path):
     folder = tmp_path / "out"
-    for number in range(4):
-        random_file(folder / f"big-{number}", 24)
+    for number in range(3):
+        random_file(folder / f"big-{number}", 18)
     random_file(folder / "small", 1)
     uri = "s3://bucket/run/out"
     with in_background(lambda: artifacts.put_folder(folder, uri, options=mortal_s3.options, patience=0.5)) as upload:
-        wait_until_half_is_there(mortal_s3, upload, 40)
+        wait_until_half_is_there(mortal_s3, upload, 20)
         mortal_s3.kill()
         with pytest.raises(ArtifactError, match="Cannot write s3://bucket/run/out/"):
             upload.result()
@@ -121,13 +121,13 @@ def test_an_upload_to_a_server_that_stays_away_leaves_nothing_to_be_seen(mortal_
     assert not artifacts.exists(uri, options=mortal_s3.options)
     assert artifacts.list_files("s3://bucket/run", options=mortal_s3.options) == []
     artifacts.put_folder(folder, uri, options=mortal_s3.options)
-    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 5
+    assert len(artifacts.list_files(uri, options=mortal_s3.options)) == 4
 
 
 def test_a_folder_whose_uploader_is_killed_is_not_there(s3: Any, tmp_path: Path):
     folder = tmp_path / "out"
-    for number in range(4):
-        random_file(folder / f"big-{number}", 24)
+    for number in range(3):
+        random_file(folder / f"big-{number}", 18)
     uri = "s3://bucket/killed/out"
     program = (
         "import sys; from pathlib import Path; from prefect_ml.store import artifacts\n"
@@ -135,14 +135,14 @@ def test_a_folder_whose_uploader_is_killed_is_not_there(s3: Any, tmp_path: Path)
     )
     before = stored_bytes(s3)
     with subprocess.Popen([sys.executable, "-c", program, str(folder)]) as child:
-        while stored_bytes(s3) < before + 40 * MEGABYTE:
+        while stored_bytes(s3) < before + 20 * MEGABYTE:
             assert child.poll() is None, "the upload was over before it could be killed"
             time.sleep(0.005)
         child.kill()
     assert not artifacts.exists(uri, options=s3.options)
     assert artifacts.list_files("s3://bucket/killed", options=s3.options) == []
     artifacts.put_folder(folder, uri, options=s3.options)
-    assert len(artifacts.list_files(uri, options=s3.options)) == 4
+    assert len(artifacts.list_files(uri, options=s3.options)) == 3
 
 
 @pytest.mark.heavy
