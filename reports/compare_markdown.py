@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from .markdown import image, table
-from .overlay import COLOURS, draw_overlay
+from .overlay import draw_legend, draw_overlay
 from .run_report import Report
 from .svg import LARGE, SMALL, Size
-from .text import markdown_text, number
+from .text import markdown_text, number, shorten
 
 if TYPE_CHECKING:
     from ..store import Run
@@ -32,13 +33,14 @@ def render_comparison(comparison: Comparison) -> Report:
         comparison: What was read.
     """
     runs, names = comparison.runs, _curve_names(comparison)
+    called = _names(runs)
     columns = [column for group, most in _COLUMNS.items() for column in _differing(comparison, group)[:most]]
     sections = [
         f"# {markdown_text(comparison.title)}",
         "## What differs" if columns else "The runs agree in everything that was recorded.",
-        *([_table(runs, columns)] if columns else []),
+        *([_table(called, columns)] if columns else []),
         *_left_out(comparison, columns),
-        *(["## Curves", _legend(runs)] if names else []),
+        *(["## Curves", *_legend(runs, called)] if names else []),
         *(_curve(comparison, name, LARGE) for name in names[:_CURVES]),
     ]
     return Report(_description(comparison, names), "\n\n".join(sections) + "\n")
@@ -53,11 +55,11 @@ def _curve_names(comparison: Comparison) -> list[str]:
     return [name for name, found in curves.items() if any(len(curve.history) > 1 for curve in found)]
 
 
-def _table(runs: tuple[Run, ...], columns: list[Column]) -> str:
+def _table(names: list[str], columns: list[Column]) -> str:
     head = ["Run", *(markdown_text(column.name, 30) for column in columns)]
     rows = [
-        [markdown_text(run.name, 40), *(_cell(column.cells[index]) for column in columns)]
-        for index, run in enumerate(runs[:_RUNS])
+        [markdown_text(name, 40), *(_cell(column.cells[index]) for column in columns)]
+        for index, name in enumerate(names[:_RUNS])
     ]
     return table(head, rows)
 
@@ -73,19 +75,16 @@ def _left_out(comparison: Comparison, columns: list[Column]) -> list[str]:
     return [f"Not shown here: {' and '.join(parts)}."] if parts else []
 
 
-def _legend(runs: tuple[Run, ...]) -> str:
-    dots = [
-        f"{image('', _dot(COLOURS[index]))} {markdown_text(run.name, 40)}"
-        for index, run in enumerate(runs[: len(COLOURS)])
-    ]
-    more = f" · and {len(runs) - len(COLOURS)} more" if len(runs) > len(COLOURS) else ""
-    only = f" (the curves are those of the first {_LINES} runs)" if len(runs) > _LINES else ""
-    return " · ".join(dots) + more + only
+def _legend(runs: tuple[Run, ...], names: list[str]) -> list[str]:
+    shown = _LINES if len(runs) > _LINES else len(runs)
+    said = [f"The curves are those of the first {shown} runs."] if len(runs) > shown else []
+    return [*said, image("Colours of the runs", draw_legend(names[:shown], LARGE))]
 
 
-def _dot(colour: str) -> str:
-    circle = f'<circle cx="5" cy="5" r="5" fill="{colour}"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10">{circle}</svg>'
+def _names(runs: tuple[Run, ...]) -> list[str]:
+    """Name the runs so that they can be told apart."""
+    counts = Counter(run.name for run in runs)
+    return [run.name if counts[run.name] == 1 else f"{shorten(run.name, 30)} {run.id[-6:]}" for run in runs]
 
 
 def _curve(comparison: Comparison, name: str, size: Size) -> str:

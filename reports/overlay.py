@@ -16,11 +16,24 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["COLOURS", "draw_overlay"]
+__all__ = ["draw_legend", "draw_overlay"]
 
-COLOURS = ("#4f86f7", "#f2883a", "#2fb380", "#e5534b", "#9b6cf0", "#c99a1e", "#14b1c9", "#e26fb5", "#7f9c2e", "#8d7b68")
-"""Middle tones: the page's ground may be white or nearly black."""
+# Middle tones: the page's ground may be white or nearly black.
+_COLOURS = (
+    "#4f86f7",
+    "#f2883a",
+    "#2fb380",
+    "#e5534b",
+    "#9b6cf0",
+    "#c99a1e",
+    "#14b1c9",
+    "#e26fb5",
+    "#7f9c2e",
+    "#8d7b68",
+)
 _POINTS = 60
+_ROW = 18
+_COLUMNS = 3
 
 
 def draw_overlay(name: str, histories: Sequence[tuple[int, MetricHistory]], size: Size) -> str:
@@ -40,13 +53,28 @@ def draw_overlay(name: str, histories: Sequence[tuple[int, MetricHistory]], size
     parts = [label(4, 14, xml_text(name, 48), "start", ' font-weight="600" font-size="12"'), draw_frame(size)]
     if len(finite):
         frame = (float(steps.min()), float(steps.max()), float(finite.min()), float(finite.max()))
-        parts += [_line(xs, ys, frame, COLOURS[run % len(COLOURS)], size) for run, (xs, ys) in shown]
+        parts += [_line(xs, ys, frame, _COLOURS[run % len(_COLOURS)], size) for run, (xs, ys) in shown]
         parts.append(value_labels(frame[2], frame[3], size))
         parts.append(_step_labels(frame[0], frame[1], size))
+    return _svg(xml_text(name), parts, size)
+
+
+def draw_legend(names: Sequence[str], size: Size) -> str:
+    """Draw which run has which colour, as wide as `size`; a drawing, as markdown sets every image on a line."""
+    across, rows = size.width // _COLUMNS, -(-len(names) // _COLUMNS)
+    parts: list[str] = []
+    for index, name in enumerate(names):
+        x, y = 8 + index % _COLUMNS * across, 12 + index // _COLUMNS * _ROW
+        parts.append(f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{_COLOURS[index % len(_COLOURS)]}"/>')
+        parts.append(label(x + 10, y, xml_text(name, across // 7), "start", ' font-size="12"'))
+    return _svg("Colours of the runs", parts, Size(size.width, rows * _ROW + 4))
+
+
+def _svg(title: str, parts: Sequence[str], size: Size) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size.width}" height="{size.height}"'
         f' viewBox="0 0 {size.width} {size.height}" role="img" font-family="system-ui,sans-serif" font-size="11"'
-        f' fill="{TEXT}"><title>{xml_text(name)}</title>{"".join(parts)}</svg>'
+        f' fill="{TEXT}"><title>{title}</title>{"".join(parts)}</svg>'
     )
 
 

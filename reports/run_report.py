@@ -84,9 +84,9 @@ def render_run_report(
         *pairs("Params", run.params, run.id),
         *data_section(around),
         *code_section(run),
-        *environment_section(around),
         *artifact_section(run, around),
         *family_section(run, around, diagram=diagram),
+        *environment_section(around),
         *pairs("Tags", {name: value for name, value in run.tags.items() if name != NOTE}, run.id),
         *_see_also(run, links or {}),
     ]
