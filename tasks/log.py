@@ -13,7 +13,7 @@ from typing import Any, SupportsFloat
 
 from ..errors import ParamConflict, TrackingError
 from ..store import to_ms
-from ..store.artifacts import join, put_file, put_folder
+from ..store.artifacts import add_folder, join, put_file
 from ..store.entries import params_entry, tags_entry
 from ..store.journal import SeriesKey
 from ..store.writer import Series
@@ -223,7 +223,7 @@ def log_artifact(path: str | Path, *, to: str = "", run: ActiveRun | None = None
 
 
 def log_artifacts(folder: str | Path, *, to: str = "", run: ActiveRun | None = None) -> str:
-    """Copy the files of a folder into the run's artifacts.
+    """Copy the files of a folder into the run's artifacts, beside what is there.
 
     Args:
         folder: The folder.
@@ -240,7 +240,7 @@ def log_artifacts(folder: str | Path, *, to: str = "", run: ActiveRun | None = N
     run = require_run("log_artifacts", run)
     local = Path(folder)
     uri = join(run.artifact_uri, to or local.absolute().name)
-    put_folder(local, uri)
+    add_folder(local, uri)
     return uri
 
 

@@ -38,6 +38,8 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
+    if settings.storage_options:
+        environment["PREFECT_ML_STORAGE_OPTIONS"] = settings.storage_options
     if address := api_url(settings):
         environment["PREFECT_API_URL"] = address
     return environment

@@ -13,6 +13,7 @@ import runpy
 import sys
 import time
 from importlib.resources import as_file, files
+from typing import Any
 
 __all__ = ["POOL", "POOL_READY"]
 
@@ -63,6 +64,7 @@ def _create_pool() -> None:
 
 def _save_blocks(store_url: str, artifact_root: str, *, overwrite: bool) -> list[str]:
     """Save the default blocks; those of a server that is not ours are left as its team configured them."""
+    from prefect.types import SecretDict
     from pydantic import SecretStr
 
     from ...blocks import ArtifactStore, ProcessServer, TrackingStore
@@ -70,7 +72,7 @@ def _save_blocks(store_url: str, artifact_root: str, *, overwrite: bool) -> list
     ProcessServer.register_type_and_schema()
     blocks = [
         TrackingStore(url=SecretStr(store_url), artifacts=artifact_root),
-        ArtifactStore(url=artifact_root),
+        ArtifactStore(url=artifact_root, credentials=SecretDict(_credentials_of(artifact_root))),
     ]
     saved: list[str] = []
     for block in blocks:
@@ -81,6 +83,17 @@ def _save_blocks(store_url: str, artifact_root: str, *, overwrite: bool) -> list
         except ValueError:  # Prefect's word for a name that is taken
             saved.append(f"{name} (kept as it was)")
     return saved
+
+
+def _credentials_of(artifact_root: str) -> dict[str, Any]:
+    """Give the credentials that somebody has typed into the default block for this place."""
+    from ...blocks import ArtifactStore
+
+    try:
+        block: Any = ArtifactStore.load("default")
+    except ValueError:  # Prefect's word for a block that does not exist
+        return {}
+    return block.credentials.get_secret_value() if block.url == artifact_root else {}
 
 
 def _deploy() -> None:
