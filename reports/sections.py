@@ -90,7 +90,9 @@ def artifact_section(run: Run, background: Background) -> list[str]:
     if not background.artifacts:
         return []
     shown = background.artifacts[:ROWS]
-    rows = [(markdown_text(one.path), _size(one.size), f"`{(one.digest or '')[:_SHORT]}`") for one in shown]
+    rows = [
+        (markdown_text(one.path), _size(one.size), f"`{one.digest[:_SHORT]}`" if one.digest else "") for one in shown
+    ]
     total = _size(sum(one.size for one in background.artifacts))
     head = f"{len(background.artifacts)} {'file' if len(background.artifacts) == 1 else 'files'}, {total}"
     left = more(len(background.artifacts) - len(shown), "artifacts", run.id)

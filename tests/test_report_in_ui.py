@@ -18,13 +18,15 @@ import pytest
 _FLOWS = """
 import asyncio, json
 from prefect import flow, task
-from prefect_ml import log_metric, start_run, track
-from prefect_ml.tasks import tracked_flow, tracked_task
+from prefect_ml import compare_runs, current_run, log_metric, set_tag, start_run, track
+from prefect_ml.tasks import compare_runs as compare_task, tracked_flow, tracked_task
 
 @tracked_task
 def train(alpha: float):
     for step in range(20):
         log_metric("validation accuracy", 0.8125 + step * alpha, step=step)
+    set_tag("note", "Tried **once**.")
+    return current_run().id
 
 @tracked_task
 async def train_async(alpha: float):
@@ -41,7 +43,13 @@ def plain():
 @tracked_flow(name="report-sync", experiment="report")
 def sync_flow():
     from prefect.runtime import flow_run
-    train(0.0078125)
+    ids = [train(0.0078125)]
+    with start_run(name="again"):
+        for step in range(20):
+            log_metric("validation accuracy", 0.5, step=step)
+        ids.append(current_run().id)
+    compare_runs(ids)
+    compare_task(ids)
     return flow_run.id
 
 @flow(name="report-async")
@@ -85,7 +93,7 @@ def _artifacts(api_url: str, flow_run_id: str) -> dict[str, dict[str, Any]]:
 
 def test_every_tracked_run_leaves_one_report(laptop: Any, flow_runs: tuple[str, str]) -> None:
     sync, asynchronous = (_artifacts(laptop.api_url, flow_run) for flow_run in flow_runs)
-    assert sorted(sync) == ["report-sync", "train"]
+    assert sorted(sync) == ["2 runs of report", "again", "report-sync", "train"]
     assert sync["report-sync"]["task_run_id"] is None
     assert sync["train"]["task_run_id"]
     assert sorted(asynchronous) == ["in a plain task", "inner", "train_async"]
@@ -95,6 +103,30 @@ def test_every_tracked_run_leaves_one_report(laptop: Any, flow_runs: tuple[str, 
     assert (report["type"], report["key"]) == ("markdown", None)
     assert "| validation accuracy | 0.960938 | 0.8125 | 0.960938 | 20 |" in report["data"]
     assert f"/runs/flow-run/{flow_runs[0]}" in report["data"]
+    assert "Tried **once**." in report["data"]
+    assert re.search(r"comparisons/2-runs-[0-9a-f]{8}\.html", sync["report-sync"]["data"])
+
+
+def test_a_comparison_in_a_flow_is_on_its_page(laptop: Any, flow_runs: tuple[str, str]) -> None:
+    asked = {"artifacts": {"flow_run_id": {"any_": [flow_runs[0]]}}}
+    found = httpx.post(f"{laptop.api_url}/artifacts/filter", json=asked, timeout=30).raise_for_status().json()
+    compared = [one for one in found if one["description"].startswith("**2 runs of report**")]
+    assert sorted(bool(one["task_run_id"]) for one in compared) == [False, True]
+    for one in compared:
+        assert "![validation accuracy](data:image/svg+xml;base64," in one["description"]
+        assert "| Run | alpha | validation accuracy |" in one["data"]
+
+
+def test_the_report_page_draws_the_family(
+    laptop: Any, flow_runs: tuple[str, str], need: Callable[[str], str], tmp_path: Path
+) -> None:
+    report = _artifacts(laptop.api_url, flow_runs[0])["report-sync"]
+    page = laptop.api_url.removesuffix("/api") + f"/v2/artifacts/artifact/{report['id']}"
+    dom = _dom_with(need("chromium"), page, "flowchart-run", tmp_path)
+    drawn = re.search(r'<svg[^>]*class="flowchart.*?</svg>', dom, re.DOTALL)
+    assert drawn
+    assert "again" in drawn[0]
+    assert "train" in drawn[0]
 
 
 def test_the_run_page_shows_metrics_and_curve(

@@ -11,10 +11,14 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from prefect_ml import log_metric, log_param, start_run
-from prefect_ml.errors import RunNotFound, ServiceError
-from prefect_ml.reports import Report, publish_run_report, render_run_report
+from prefect_ml import log_metric, log_param, log_text, set_tag, start_run
+from prefect_ml.errors import ArtifactError, RunNotFound, ServiceError
+from prefect_ml.reports import Report, publish_run_report, render_run_report, report_of, save_run_report
+from prefect_ml.reports.background import Background
+from prefect_ml.reports.html import report_page
 from prefect_ml.store import MetricHistory, Run, Source, Store
+from prefect_ml.store.records import RunDataset, RunEnvironment
+from prefect_ml.store.run_artifacts import Artifact
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _IMAGE = re.compile(r"!\[((?:\\.|[^\]\\])*)\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)")
@@ -205,3 +209,75 @@ def test_publishing_outside_prefect_says_so(store: Store, home: Path) -> None:
         publish_run_report(run.id)
     with pytest.raises(RunNotFound):
         publish_run_report("nobody")
+
+
+def _background(**changes: object) -> Background:
+    data = RunDataset("wine", "training", "ab" * 32, "pandas", "wine.csv", 1599, (("alcohol", "float64"),))
+    fields: dict[str, object] = {
+        "datasets": [data],
+        "environment": RunEnvironment.of("3.11.7", "Linux x86_64", {"numpy": "2.1.0", "prefect": "3.8.8"}),
+        "artifacts": [Artifact("plots/roc.png", 123_456, "cd" * 32), Artifact("a|b.txt", 12, None)],
+        "parent": _run({}, name="sweep", id="parent"),
+        "children": [_run({}, name='part "1" <b>', id="child", status="Failed")],
+    }
+    return Background(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_the_whole_report_tells_what_lies_around_the_run() -> None:
+    source = Source(
+        "p", "e", "3b5d", True, "main", "host:repo", "s3://b/c.diff", {"flow": "f", "deployment": "f/nightly"}
+    )
+    run = _run({}, source=source, tags={"note": "Tried **wider** nets.", "team": "vision"})
+    markdown = render_run_report(run, {}, background=_background()).markdown
+    for part in (
+        "## Notes\n\nTried **wider** nets.",
+        "| wine | training | 1599 | alcohol: float64 | `abababababababab` | wine.csv |",
+        "| Branch | main |",
+        "| Local changes | recorded as s3://b/c.diff |",
+        "| Deployment | f/nightly |",
+        "| plots/roc.png | 123 kB | `cdcdcdcdcdcdcdcd` |",
+        "| a\\|b.txt | 12 B |  |",
+        "2 files, 123 kB",
+        "| Python | 3.11.7 |",
+        "2 packages: numpy 2.1.0, prefect 3.8.8",
+        'parent["sweep<br/>Completed"]:::Completed',
+        'child0["part #34;1#34; #60;b#62;<br/>Failed"]:::Failed',
+        "parent --> run",
+        "run --> child0",
+        "| team | vision |",
+    ):
+        assert part in markdown, part
+    assert "| note |" not in markdown
+
+
+def test_a_report_as_html_obeys_no_html() -> None:
+    run = _run({"loss": _history([1, 2])}, tags={"note": "<script>alert(1)</script> [x](javascript:alert(1)) **b**"})
+    report = render_run_report(run, {"loss": _history([1, 2])}, background=_background(), diagram=False)
+    html = report_page("<b>", report.markdown)
+    assert "<title>&lt;b&gt;</title>" in html
+    assert "<script" not in html
+    assert "javascript:alert(1)</a>" not in html
+    assert 'href="javascript' not in html
+    assert "<strong>b</strong>" in html
+    assert '<img src="data:image/svg+xml;base64,' in html
+    assert "part &quot;1&quot; &lt;b&gt; (Failed)" in html
+
+
+def test_what_was_tracked_is_in_the_report(store: Store, tmp_path: Path) -> None:
+    with start_run(name="outer") as outer:
+        set_tag("note", "a note")
+        log_text("hello", "notes/first.md")
+        with start_run(name="inner") as inner:
+            log_metric("loss", 0.5)
+    whole = report_of(outer.id).markdown
+    assert "| notes/first.md | 5 B | `2cf24dba5fb0a30e` |" in whole
+    assert "inner<br/>Completed" in whole
+    assert "a note" in whole
+    assert "outer<br/>Completed" in report_of(inner.id).markdown
+    page = save_run_report(outer.id, tmp_path / "new" / "report.html")
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert save_run_report(outer.id, tmp_path / "report.md").read_text().startswith("# outer: Completed\n")
+    with pytest.raises(RunNotFound):
+        report_of("nobody")
+    with pytest.raises(ArtifactError, match="choose another path"):
+        save_run_report(outer.id, "/proc/nowhere/report.md")
