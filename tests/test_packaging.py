@@ -50,7 +50,7 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"prefect_ml", "prefect_ml-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"prefect_ml", "prefect_ml-0.2.0.dist-info"}
     for needed in ("py.typed", "prefect.yaml", "store/filters/grammar.lark", "store/migrations/versions/0001_first.py"):
         assert f"prefect_ml/{needed}" in names
     assert not [name for name in names if "/tests/" in name or "/examples/" in name or "conftest" in name]
