@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..errors import RunNotFound
 from ..store import Run, Store, get_run, search_runs
-
-if TYPE_CHECKING:
-    from ..store.records import RunDataset, RunEnvironment
-    from ..store.run_artifacts import Artifact
+from ..store.datasets import RunDataset, run_datasets
+from ..store.environments import RunEnvironment, run_environment
+from ..store.reuses import ReusedRun, reused_runs
+from ..store.run_artifacts import Artifact, list_artifacts
 
 __all__ = ["NOTE", "Background", "read_background"]
 
@@ -30,6 +29,8 @@ class Background:
         artifacts: What it left.
         parent: The run that it is a part of, or None.
         children: Its parts, the first begun first, up to some number.
+        reused: The parts whose results came from Prefect's cache.
+        more: Whether there are more parts.
     """
 
     datasets: Sequence[RunDataset] = ()
@@ -37,6 +38,8 @@ class Background:
     artifacts: Sequence[Artifact] = ()
     parent: Run | None = None
     children: Sequence[Run] = ()
+    reused: Sequence[ReusedRun] = ()
+    more: bool = False
 
 
 def read_background(run: Run, *, store: Store) -> Background:
@@ -45,16 +48,15 @@ def read_background(run: Run, *, store: Store) -> Background:
     Raises:
         ArtifactError: Where its artifacts lie cannot be read.
     """
-    from ..store.datasets import run_datasets
-    from ..store.environments import run_environment
-    from ..store.run_artifacts import list_artifacts
-
+    children, reused = _children(run, store), reused_runs(run.id, store=store)
     return Background(
         run_datasets(run.id, store=store),
         run_environment(run.id, store=store),
         list_artifacts(run.id, store=store),
         _parent(run, store),
-        _children(run, store),
+        children[:_CHILDREN],
+        reused[:_CHILDREN],
+        more=max(len(children), len(reused)) > _CHILDREN,
     )
 
 
@@ -67,4 +69,4 @@ def _parent(run: Run, store: Store) -> Run | None:
 
 def _children(run: Run, store: Store) -> list[Run]:
     quoted = run.id.replace("'", "''")
-    return search_runs(f"parent_id = '{quoted}'", order_by=["started_at"], limit=_CHILDREN, store=store)
+    return search_runs(f"parent_id = '{quoted}'", order_by=["started_at"], limit=_CHILDREN + 1, store=store)

@@ -12,6 +12,8 @@ from typing import Any
 
 from ..errors import ArtifactError, TrackingError
 from ..store import Run, RunList, Store, current_store, get_run, search_runs
+from ..store.datasets import run_datasets
+from ..store.environments import run_environment
 from .columns import Column, columns_of
 from .compare_markdown import render_comparison
 from .curves import Curves, read_curves
@@ -135,9 +137,6 @@ def _named(runs: Sequence[str | Run], store: Store) -> list[Run]:
 
 def _surroundings(run: Run, store: Store) -> dict[tuple[str, str], str]:
     """Give what a run ran on and with: its datasets by their digests, and its environment."""
-    from ..store.datasets import run_datasets
-    from ..store.environments import run_environment
-
     known = {
         ("datasets", f"{data.name} ({data.role})"): data.digest[:_SHORT] for data in run_datasets(run.id, store=store)
     }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
 
+from ..store.datasets import run_datasets
+from ..store.environments import run_environment
 from .change import Change
 
 if TYPE_CHECKING:
@@ -21,9 +23,6 @@ _PREFECT = {"flow": "flow", "deployment": "deployment", "work_pool": "work pool"
 
 def environment_changes(a: Run, b: Run, store: Store) -> tuple[list[Change], list[str]]:
     """Give the differences in datasets, environment and Prefect, and what cannot be told."""
-    from ..store.datasets import run_datasets
-    from ..store.environments import run_environment
-
     found = list(_datasets(run_datasets(a.id, store=store), run_datasets(b.id, store=store)))
     one, other = run_environment(a.id, store=store), run_environment(b.id, store=store)
     unknown: list[str] = []

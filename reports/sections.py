@@ -24,6 +24,7 @@ _COLOURS = {
     "Failed": "#d64545",
     "Crashed": "#c2562f",
     "Cancelled": "#8a7a2b",
+    "Reused": "#6b7280",
 }
 
 
@@ -101,10 +102,11 @@ def artifact_section(run: Run, background: Background) -> list[str]:
 
 def family_section(run: Run, background: Background, *, diagram: bool) -> list[str]:
     """Show the runs that it belongs with: as a diagram of mermaid, or as a list."""
-    if not (background.parent or background.children):
+    if not (background.parent or background.children or background.reused):
         return []
     drawn = "\n".join(["```mermaid", *_graph(run, background), "```"]) if diagram else _list(run, background)
-    return ["## Parents and children", drawn]
+    said = [f"And more, which `prefect-ml runs list \"parent_id = '{run.id}'\"` lists."] if background.more else []
+    return ["## Parents and children", drawn, *said]
 
 
 def _graph(run: Run, background: Background) -> Iterator[str]:
@@ -116,6 +118,9 @@ def _graph(run: Run, background: Background) -> Iterator[str]:
     for index, child in enumerate(background.children):
         yield _node(f"child{index}", child)
         yield f"run --> child{index}"
+    for index, reused in enumerate(background.reused):
+        yield f'reused{index}["{mermaid_text(reused.name, 40)}<br/>reused from {reused.run_id[-6:]}"]:::Reused'
+        yield f"run -.-> reused{index}"
     for status, colour in _COLOURS.items():
         yield f"classDef {status} fill:{colour},stroke:{colour},color:#ffffff"
     yield "style run stroke:#f2b84b,stroke-width:4px"
@@ -130,7 +135,11 @@ def _node(key: str, run: Run, *, bold: bool = False) -> str:
 def _list(run: Run, background: Background) -> str:
     above = [(0, background.parent)] if background.parent else []
     lines = [*above, (len(above), run), *((len(above) + 1, child) for child in background.children)]
-    return "\n".join(f"{'  ' * depth}- {_line(one, bold=one is run)}" for depth, one in lines)
+    below = "  " * (len(above) + 1)
+    reused = [
+        f"{below}- {markdown_text(one.name, 60)} (reused) `{markdown_text(one.run_id)}`" for one in background.reused
+    ]
+    return "\n".join([*(f"{'  ' * depth}- {_line(one, bold=one is run)}" for depth, one in lines), *reused])
 
 
 def _line(run: Run, *, bold: bool) -> str:

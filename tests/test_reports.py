@@ -18,6 +18,7 @@ from prefect_ml.reports.background import Background
 from prefect_ml.reports.html import report_page
 from prefect_ml.store import MetricHistory, Run, Source, Store
 from prefect_ml.store.records import RunDataset, RunEnvironment
+from prefect_ml.store.reuses import ReusedRun
 from prefect_ml.store.run_artifacts import Artifact
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -219,6 +220,7 @@ def _background(**changes: object) -> Background:
         "artifacts": [Artifact("plots/roc.png", 123_456, "cd" * 32), Artifact("a|b.txt", 12, None)],
         "parent": _run({}, name="sweep", id="parent"),
         "children": [_run({}, name='part "1" <b>', id="child", status="Failed")],
+        "reused": [ReusedRun("0195-cached", "task-run", "prepare", _run({}).started_at)],
     }
     return Background(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -244,6 +246,8 @@ def test_the_whole_report_tells_what_lies_around_the_run() -> None:
         'child0["part #34;1#34; #60;b#62;<br/>Failed"]:::Failed',
         "parent --> run",
         "run --> child0",
+        'reused0["prepare<br/>reused from cached"]:::Reused',
+        "run -.-> reused0",
         "| team | vision |",
     ):
         assert part in markdown, part
@@ -261,6 +265,7 @@ def test_a_report_as_html_obeys_no_html() -> None:
     assert "<strong>b</strong>" in html
     assert '<img src="data:image/svg+xml;base64,' in html
     assert "part &quot;1&quot; &lt;b&gt; (Failed)" in html
+    assert "prepare (reused)" in html
 
 
 def test_what_was_tracked_is_in_the_report(store: Store, tmp_path: Path) -> None:
