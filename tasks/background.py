@@ -22,7 +22,7 @@ class Background:
 
     def __init__(self) -> None:
         self._reset()
-        os.register_at_fork(after_in_child=self._after_fork)
+        os.register_at_fork(after_in_child=self._reset)
         # Exit handlers run last in, first out: before the writer's, which was imported first.
         atexit.register(self.drain, _EXIT_PATIENCE)
 
@@ -30,10 +30,12 @@ class Background:
         self._jobs: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._busy = False
+        self._finalized = False
 
     def add(self, job: Callable[[], None]) -> None:
         """Have a job done, in the context of the caller."""
         context = contextvars.copy_context()
+        self._drain_with_multiprocessing()
         with self._changed:
             self._jobs.append(lambda: context.run(job))
             if not self._busy:
@@ -58,11 +60,11 @@ class Background:
             except Exception:  # noqa: BLE001 - the edge of a thread: what is found out here is no reason to lose a run
                 _log.warning("Something about a run could not be found out", exc_info=True)
 
-    def _after_fork(self) -> None:
-        self._reset()
-        if util := sys.modules.get("multiprocessing.util"):
-            # Children of multiprocessing call no exit handlers but these; the writer's has priority 0.
-            util.Finalize(None, self.drain, (_EXIT_PATIENCE,), exitpriority=10)
+    def _drain_with_multiprocessing(self) -> None:
+        """Children of multiprocessing leave without the exit handlers of the interpreter, but call its finalizers."""
+        if not self._finalized and (util := sys.modules.get("multiprocessing.util")):
+            self._finalized = True
+            util.Finalize(None, self.drain, (_EXIT_PATIENCE,), exitpriority=10)  # that of the writer has 0
 
 
 background = Background()
