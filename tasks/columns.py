@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Chunk", "Column", "column_of_array", "column_of_objects", "moments", "per_second"]
+__all__ = ["Chunk", "Column", "column_of_array", "column_of_objects", "moments", "per_second", "whole_numbers"]
 
 _STRETCH = 1 << 20  # rows that are looked at in one go
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_TEXTS = (dt.date, dt.time, dt.timedelta, decimal.Decimal)
+_TEXTS = (dt.date, dt.time, dt.timedelta)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def column_of_array(name: str, array: Any, nulls: Any = None, *, zone: str = "")
         return _times(name, array, zone)
     inner = f"[{','.join(map(str, array.shape[1:]))}]" if array.ndim > 1 else ""
     called = array.dtype.newbyteorder("=").name + inner
-    convert = _floats if kind in "fc" else _whole
+    convert = _floats if kind in "fc" else whole_numbers
     slices = _slices(len(array)) if array.ndim else iter([slice(None)])
     chunks = (convert(np.atleast_1d(array[one]), None if nulls is None else nulls[one]) for one in slices)
     return Column(name, called, chunks)
@@ -126,6 +126,16 @@ def per_second(unit: str) -> int:
     return _PER_SECOND[unit]
 
 
+def whole_numbers(values: Any, nulls: Any) -> Chunk:
+    """Give whole numbers or bools; what is missing is 0."""
+    import numpy as np
+
+    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    if nulls is not None and nulls.any():
+        values = np.where(nulls, np.zeros(1, values.dtype), values)
+    return Chunk(len(values), nulls, (values,))
+
+
 def _times(name: str, array: Any, zone: str) -> Column:
     import numpy as np
 
@@ -133,21 +143,12 @@ def _times(name: str, array: Any, zone: str) -> Column:
     unit = str(np.datetime_data(array.dtype)[0])
     if is_moment and unit == "D":
         days = (array[part] for part in _slices(len(array)))
-        return Column(name, "date", (_whole(one.astype("<i8"), np.isnat(one)) for one in days))
+        return Column(name, "date", (whole_numbers(one.astype("<i8"), np.isnat(one)) for one in days))
     if unit not in _PER_SECOND:
         array, unit = array.astype(f"{array.dtype.kind}8[s]"), "s"
     parts = (array[part] for part in _slices(len(array)))
     kind = ("timestamp" if is_moment else "duration") + (f"[{zone}]" if zone else "")
     return Column(name, kind, (moments(one.view("<i8"), _PER_SECOND[unit], np.isnat(one)) for one in parts))
-
-
-def _whole(values: Any, nulls: Any) -> Chunk:
-    import numpy as np
-
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    if nulls is not None and nulls.any():
-        values = np.where(nulls, np.zeros(1, values.dtype), values)
-    return Chunk(len(values), nulls, (values,))
 
 
 def _floats(values: Any, nulls: Any) -> Chunk:
@@ -213,6 +214,8 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, (bytes, bytearray)):
         return {"bytes": value.hex()}
+    if isinstance(value, decimal.Decimal):
+        return str(value.normalize())  # some libraries give all values of a column as many digits
     if isinstance(value, _TEXTS):
         return value.isoformat() if isinstance(value, (dt.date, dt.time)) else str(value)
     raise TypeError(type(value).__name__)

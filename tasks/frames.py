@@ -7,9 +7,11 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from ..errors import TrackingError
-from .columns import Chunk, Column, column_of_array, column_of_objects, moments, per_second
+from .columns import Chunk, Column, column_of_array, column_of_objects, moments, per_second, whole_numbers
 
 __all__ = ["is_of", "table_columns"]
+
+_FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}  # as Arrow calls them, and everybody else
 
 
 def table_columns(data: Any) -> tuple[str, int, Iterator[Column]] | None:
@@ -95,8 +97,7 @@ def _polars_column(series: Any) -> Column:
     if kind == "Date":
         return _polars_numbers(name, "date", series, nulls)
     if kind in ("Datetime", "Duration"):
-        zone = getattr(series.dtype, "time_zone", None)
-        called = ("timestamp" if kind == "Datetime" else "duration") + (f"[{zone}]" if zone else "")
+        called = _time_kind(kind == "Datetime", getattr(series.dtype, "time_zone", None))
         return _polars_numbers(name, called, series, nulls, per_second(series.dtype.time_unit))
     if kind in ("Categorical", "Enum"):
         series, kind = series.cast(str), "String"
@@ -131,21 +132,24 @@ def _arrow_column(name: str, data: Any) -> Column:
     chunks = [_decoded(chunk) for chunk in (data.chunks if hasattr(data, "chunks") else [data])]
     kind: Any = data.type.value_type if types.is_dictionary(data.type) else data.type
     kind = getattr(kind, "storage_type", kind)
-    if types.is_boolean(kind) or types.is_integer(kind):
-        called = "bool" if types.is_boolean(kind) else str(kind)
-        return Column(name, called, (_arrow_whole(chunk) for chunk in chunks))
-    if types.is_floating(kind):
-        return _joined(name, [column_of_array(name, chunk.to_numpy(zero_copy_only=False)) for chunk in chunks], kind)
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
+        columns = [column_of_array(name, _values(chunk), _nulls(chunk)) for chunk in chunks]
+        return Column(name, _FLOATS.get(str(kind), str(kind)), (chunk for column in columns for chunk in column.chunks))
     if types.is_date(kind):
-        return Column(name, "date", (_arrow_whole(chunk.cast(pa.date32()).view(pa.int32()), "<i8") for chunk in chunks))
+        days = (chunk.cast(pa.date32()).view(pa.int32()).cast(pa.int64()) for chunk in chunks)
+        return Column(name, "date", (whole_numbers(_values(chunk), _nulls(chunk)) for chunk in days))
     if types.is_timestamp(kind) or types.is_duration(kind):
-        zone = getattr(kind, "tz", None)
-        called = ("timestamp" if types.is_timestamp(kind) else "duration") + (f"[{zone}]" if zone else "")
-        return Column(name, called, (_arrow_moments(chunk, per_second(kind.unit)) for chunk in chunks))
+        called = _time_kind(types.is_timestamp(kind), getattr(kind, "tz", None))
+        counts = (chunk.view(pa.int64()) for chunk in chunks)
+        return Column(name, called, (moments(_values(one), per_second(kind.unit), _nulls(one)) for one in counts))
     for called, wide in (("string", pa.large_string()), ("binary", pa.large_binary())):
         if str(kind).removeprefix("large_").removesuffix("_view") == called:
             return Column(name, called, (_arrow_texts(chunk.cast(wide)) for chunk in chunks))
     return column_of_objects(name, [value for chunk in chunks for value in chunk.to_pylist()])
+
+
+def _time_kind(is_moment: bool, zone: str | None) -> str:
+    return ("timestamp" if is_moment else "duration") + (f"[{zone}]" if zone else "")
 
 
 def _decoded(chunk: Any) -> Any:
@@ -154,27 +158,20 @@ def _decoded(chunk: Any) -> Any:
     return getattr(chunk, "storage", chunk)  # of an extension type
 
 
-def _joined(name: str, columns: list[Column], kind: Any) -> Column:
+def _values(chunk: Any) -> Any:
+    """Give numbers as they lie in memory; what pyarrow itself would convert them with imports pandas."""
     import numpy as np
 
-    called = columns[0].kind if columns else np.dtype(kind.to_pandas_dtype()).name
-    return Column(name, called, (chunk for column in columns for chunk in column.chunks))
+    pa = sys.modules["pyarrow"]
+    if str(chunk.type) == "bool":
+        return _values(chunk.cast(pa.uint8())).view(bool)
+    kind = np.dtype(_FLOATS.get(str(chunk.type), str(chunk.type)))
+    content = chunk.buffers()[1]
+    return np.frombuffer(content if content else b"", kind, len(chunk), chunk.offset * kind.itemsize)
 
 
 def _nulls(chunk: Any) -> Any:
-    return chunk.is_null().to_numpy(zero_copy_only=False) if chunk.null_count else None
-
-
-def _arrow_whole(chunk: Any, kind: str = "") -> Chunk:
-    filler = False if str(chunk.type) == "bool" else 0
-    values = chunk.fill_null(filler).to_numpy(zero_copy_only=False)
-    return Chunk(len(chunk), _nulls(chunk), (values.astype(kind) if kind else values,))
-
-
-def _arrow_moments(chunk: Any, unit: int) -> Chunk:
-    pa = sys.modules["pyarrow"]
-    counts = chunk.view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    return moments(counts, unit, _nulls(chunk))
+    return _values(chunk.is_null()) if chunk.null_count else None
 
 
 def _arrow_texts(chunk: Any) -> Chunk:
