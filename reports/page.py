@@ -16,7 +16,7 @@ from .text import xml_text
 
 __all__ = ["compare_page", "json_for_html"]
 
-_SCRIPTS = ("state", "format", "look", "table", "curves", "parallel", "relations", "importance", "main")
+_SCRIPTS = ("state", "format", "look", "table", "controls", "curves", "parallel", "relations", "importance", "main")
 _MARK = re.compile(r"\{\{(\w+)\}\}")
 
 

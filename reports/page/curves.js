@@ -1,7 +1,11 @@
 // Metrics over steps or time, one chart per metric.
 
 const curveChoice = { axis: "step", log: false, smoothing: 0, search: "", more: 6, wide: new Set() };
-const AXES = [["step", "Step"], ["relative", "Relative time"], ["wall", "Wall time"]];
+const AXES = [
+  ["step", "Step"],
+  ["relative", "Relative time"],
+  ["wall", "Wall time"],
+];
 const FAINT_UP_TO = 24;
 const CROWD = 40;
 
@@ -9,7 +13,8 @@ const hasCurve = (name) => curves.get(name).some((one) => one.values.length > 1)
 
 // An exponential average, freed of its bias towards the first values; gaps stay gaps.
 function smoothed(values, weight) {
-  let sum = 0, steps = 0;
+  let sum = 0,
+    steps = 0;
   return values.map((value) => {
     if (!Number.isFinite(value)) return null;
     sum = sum * weight + (1 - weight) * value;
@@ -26,51 +31,100 @@ function places(curve) {
 
 function line(curve, values, style) {
   const name = `<b>${plain(shortened(curve.run.name, 40))}</b>`;
-  const marked = values.length === 1 || !values.some((one, i) => one !== null && values[i + 1] !== null && i + 1 < values.length);
+  const marked =
+    values.length === 1 || !values.some((one, i) => one !== null && values[i + 1] !== null && i + 1 < values.length);
   return {
-    x: places(curve), y: values, meta: curve.run.index, mode: marked ? "markers" : "lines", type: "scatter", connectgaps: false,
-    text: curve.values.map((value, i) => `${name}<br>${number(value)} at step ${curve.steps[i]}`), hovertemplate: "%{text}<extra></extra>",
-    opacity: shownRuns().length > CROWD ? 0.6 : 1, line: { color: inkOf(curve.run), width: shownRuns().length > CROWD ? 1.1 : 1.8 }, marker: { color: inkOf(curve.run), size: 6 }, ...style,
+    x: places(curve),
+    y: values,
+    meta: curve.run.index,
+    mode: marked ? "markers" : "lines",
+    type: "scatter",
+    connectgaps: false,
+    text: curve.values.map((value, i) => `${name}<br>${number(value)} at step ${curve.steps[i]}`),
+    hovertemplate: "%{text}<extra></extra>",
+    opacity: shownRuns().length > CROWD ? 0.6 : 1,
+    line: { color: inkOf(curve.run), width: shownRuns().length > CROWD ? 1.1 : 1.8 },
+    marker: { color: inkOf(curve.run), size: 6 },
+    ...style,
   };
 }
 
 function curveTraces(name) {
   const found = curves.get(name).filter((one) => isShown(one.run) && one.values.length);
-  const finite = found.map((one) => one.values.map((value) => (Number.isFinite(value) && !(curveChoice.log && value <= 0) ? value : null)));
+  const finite = found.map((one) =>
+    one.values.map((value) => (Number.isFinite(value) && !(curveChoice.log && value <= 0) ? value : null)),
+  );
   if (!curveChoice.smoothing) return found.map((one, i) => line(one, finite[i]));
-  const faint = found.length <= FAINT_UP_TO ? found.map((one, i) => line(one, finite[i], { opacity: 0.22, hoverinfo: "skip", hovertemplate: undefined, text: undefined, line: { color: inkOf(one.run), width: 1 } })) : [];
+  const faint =
+    found.length <= FAINT_UP_TO
+      ? found.map((one, i) =>
+          line(one, finite[i], {
+            opacity: 0.22,
+            hoverinfo: "skip",
+            hovertemplate: undefined,
+            text: undefined,
+            line: { color: inkOf(one.run), width: 1 },
+          }),
+        )
+      : [];
   return [...faint, ...found.map((one, i) => line(one, smoothed(finite[i], curveChoice.smoothing)))];
 }
 
 function missingPoints(name) {
   const found = curves.get(name).filter((one) => isShown(one.run));
   const odd = found.reduce((sum, one) => sum + one.values.filter((value) => !Number.isFinite(value)).length, 0);
-  const below = curveChoice.log ? found.reduce((sum, one) => sum + one.values.filter((value) => value <= 0).length, 0) : 0;
+  const below = curveChoice.log
+    ? found.reduce((sum, one) => sum + one.values.filter((value) => value <= 0).length, 0)
+    : 0;
   const without = shownRuns().length - found.length;
-  return [odd && `${counted(odd, "point")} not finite`, below && `${counted(below, "point")} not above 0`, without && `${counted(without, "run")} without it`].filter(Boolean).join(", ");
+  return [
+    odd && `${counted(odd, "point")} not finite`,
+    below && `${counted(below, "point")} not above 0`,
+    without && `${counted(without, "run")} without it`,
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 function barTraces(name) {
   const found = curves.get(name).filter((one) => isShown(one.run) && one.values.length);
-  return [{
-    type: "bar", x: found.map((one) => one.run.index), y: found.map((one) => (Number.isFinite(one.values[0]) ? one.values[0] : null)), customdata: found.map((one) => one.run.index),
-    text: found.map((one) => `<b>${plain(shortened(one.run.name, 40))}</b><br>${number(one.values[0])}`), hovertemplate: "%{text}<extra></extra>", textposition: "none",
-    marker: { color: found.map((one) => inkOf(one.run)), cornerradius: 3 },
-  }];
+  return [
+    {
+      type: "bar",
+      x: found.map((one) => one.run.index),
+      y: found.map((one) => (Number.isFinite(one.values[0]) ? one.values[0] : null)),
+      customdata: found.map((one) => one.run.index),
+      text: found.map((one) => `<b>${plain(shortened(one.run.name, 40))}</b><br>${number(one.values[0])}`),
+      hovertemplate: "%{text}<extra></extra>",
+      textposition: "none",
+      marker: { color: found.map((one) => inkOf(one.run)), cornerradius: 3 },
+    },
+  ];
 }
 
 function drawChart(box, name) {
   const over = hasCurve(name);
-  const title = over ? AXES.find(([key]) => key === curveChoice.axis)[1] + (curveChoice.axis === "relative" ? " (seconds)" : "") : "One value per run";
+  const title = over
+    ? AXES.find(([key]) => key === curveChoice.axis)[1] + (curveChoice.axis === "relative" ? " (seconds)" : "")
+    : "One value per run";
   const axis = over ? { title: { text: title } } : { title: { text: title }, showticklabels: false, type: "category" };
-  plot(box, over ? curveTraces(name) : barTraces(name), layout({ xaxis: axis, yaxis: { type: curveChoice.log ? "log" : "linear" } }));
+  plot(
+    box,
+    over ? curveTraces(name) : barTraces(name),
+    layout({ xaxis: axis, yaxis: { type: curveChoice.log ? "log" : "linear" } }),
+  );
 }
 
 function chartOf(name) {
   const box = element("div", { className: "plot" });
   const note = element("span", { className: "field", textContent: missingPoints(name) });
   const wide = element("button", { textContent: "⤢", title: "Wider or narrower" });
-  const card = element("div", { className: "chart" }, element("div", { className: "title" }, element("h3", { textContent: name, title: name }), note, wide), box);
+  const card = element(
+    "div",
+    { className: "chart" },
+    element("div", { className: "title" }, element("h3", { textContent: name, title: name }), note, wide),
+    box,
+  );
   card.dataset.metric = name;
   card.classList.toggle("wide", curveChoice.wide.has(name));
   wide.addEventListener("click", () => {
@@ -88,10 +142,21 @@ function drawCurves(body) {
   for (const box of body.querySelectorAll(".plot")) Plotly.purge(box);
   const grid = element("div", { className: "charts" }, ...charts.map(([card]) => card));
   body.replaceChildren(legend(), grid);
-  if (!names.length) body.append(element("div", { className: "empty", textContent: curves.size ? "No metric has such a name." : "These runs have no metrics." }));
+  if (!names.length)
+    body.append(
+      element("div", {
+        className: "empty",
+        textContent: curves.size ? "No metric has such a name." : "These runs have no metrics.",
+      }),
+    );
   if (names.length > curveChoice.more) {
-    const more = element("button", { textContent: `Show ${Math.min(12, names.length - curveChoice.more)} more of ${names.length} metrics` });
-    more.addEventListener("click", () => { curveChoice.more += 12; changed("curves"); });
+    const more = element("button", {
+      textContent: `Show ${Math.min(12, names.length - curveChoice.more)} more of ${names.length} metrics`,
+    });
+    more.addEventListener("click", () => {
+      curveChoice.more += 12;
+      changed("curves");
+    });
     body.append(element("p", { className: "note" }, more));
   }
   body.append(element("p", { className: "note", textContent: curvesNote() }));
@@ -100,24 +165,37 @@ function drawCurves(body) {
 
 function curvesNote() {
   const thinned = [...curves.values()].some((found) => found.some((one) => one.sampled));
-  const smooth = curveChoice.smoothing ? "Smoothed lines are exponential averages, freed of the bias towards the first value. " : "";
+  const smooth = curveChoice.smoothing
+    ? "Smoothed lines are exponential averages, freed of the bias towards the first value. "
+    : "";
   const few = thinned ? `Long series are thinned to ${data.max_points} points here. ` : "";
-  const left = data.left_out.length ? `${counted(data.left_out.length, "more metric")} would make this page too big, and are in the table only.` : "";
+  const left = data.left_out.length
+    ? `${counted(data.left_out.length, "more metric")} would make this page too big, and are in the table only.`
+    : "";
   return smooth + few + left;
 }
 
 // What the colours mean, where they are few enough to be read.
 function legend() {
   const by = choice.colour ? column(choice.colour) : null;
-  const item = (colour, text) => { const dot = element("span", { className: "dot" }); dot.style.setProperty("--ink", colour); return element("span", {}, dot, text); };
+  const item = (colour, text) => {
+    const dot = element("span", { className: "dot" });
+    dot.style.setProperty("--ink", colour);
+    return element("span", {}, dot, text);
+  };
   const box = element("div", { className: "legend" });
   if (by && by.numeric) {
     const within = scaleOf(by, shownRuns());
     const bar = element("span", { className: "ramp" });
     bar.style.background = rampCss();
-    if (!within.empty) box.append(by.name, element("span", {}, number(within.low, 3), bar, number(within.high, 3), within.log ? " (log)" : ""));
+    if (!within.empty)
+      box.append(
+        by.name,
+        element("span", {}, number(within.low, 3), bar, number(within.high, 3), within.log ? " (log)" : ""),
+      );
   } else if (by) {
-    for (const kind of categories(by, shownRuns()).slice(0, 16)) box.append(item(inkOf(shownRuns().find((run) => by.cells[run.index] === kind)), shortened(kind, 30)));
+    for (const kind of categories(by, shownRuns()).slice(0, 16))
+      box.append(item(inkOf(shownRuns().find((run) => by.cells[run.index] === kind)), shortened(kind, 30)));
   } else {
     const found = shownRuns();
     for (const run of found.slice(0, 12)) box.append(item(inkOf(run), shortened(run.name, 26)));
@@ -127,12 +205,26 @@ function legend() {
 }
 
 function curveControls() {
-  const search = element("input", { type: "search", id: "metrics", placeholder: `Search ${counted(curves.size, "metric")}` });
-  search.addEventListener("input", debounced(() => { curveChoice.search = search.value; changed("curves"); }));
+  const search = element("input", {
+    type: "search",
+    id: "metrics",
+    placeholder: `Search ${counted(curves.size, "metric")}`,
+  });
+  search.addEventListener(
+    "input",
+    debounced(() => {
+      curveChoice.search = search.value;
+      changed("curves");
+    }),
+  );
   const slider = element("input", { type: "range", id: "smoothing", min: 0, max: 0.99, step: 0.01, value: 0 });
   const amount = element("span", { textContent: "0" });
   const redraw = debounced(() => changed("curves"), 60);
-  slider.addEventListener("input", () => { curveChoice.smoothing = Number(slider.value); amount.textContent = slider.value; redraw(); });
+  slider.addEventListener("input", () => {
+    curveChoice.smoothing = Number(slider.value);
+    amount.textContent = slider.value;
+    redraw();
+  });
   const log = element("button", { textContent: "Log scale", id: "log", "aria-pressed": "false" });
   log.addEventListener("click", () => {
     curveChoice.log = !curveChoice.log;
@@ -140,5 +232,13 @@ function curveControls() {
     log.setAttribute("aria-pressed", String(curveChoice.log));
     changed("curves");
   });
-  return [search, element("label", { className: "field" }, "Smoothing", slider, amount), log, segments(AXES, "step", (key) => { curveChoice.axis = key; changed("curves"); })];
+  return [
+    search,
+    element("label", { className: "field" }, "Smoothing", slider, amount),
+    log,
+    segments(AXES, "step", (key) => {
+      curveChoice.axis = key;
+      changed("curves");
+    }),
+  ];
 }

@@ -44,7 +44,10 @@ const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 function debounced(call, wait = 120) {
   let timer = 0;
-  return () => { clearTimeout(timer); timer = setTimeout(call, wait); };
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(call, wait);
+  };
 }
 
 function picker(options, value, pick) {

@@ -23,7 +23,8 @@ function ranks(values) {
 const mean = (values) => values.reduce((sum, one) => sum + one, 0) / values.length;
 
 function correlation(a, b) {
-  const ma = mean(a), mb = mean(b);
+  const ma = mean(a),
+    mb = mean(b);
   const sum = (f) => a.reduce((total, _, i) => total + f(a[i] - ma, b[i] - mb), 0);
   const size = Math.sqrt(sum((x) => x * x) * sum((_, y) => y * y));
   return size > 0 ? sum((x, y) => x * y) / size : 0;
@@ -46,7 +47,9 @@ function rareChi(degrees) {
 }
 
 function importanceOf(one, metric, among) {
-  const inside = among.filter((run) => usable(metric.cells[run.index]) && one.cells[run.index] !== null && !Number.isNaN(one.cells[run.index]));
+  const inside = among.filter(
+    (run) => usable(metric.cells[run.index]) && one.cells[run.index] !== null && !Number.isNaN(one.cells[run.index]),
+  );
   const n = inside.length;
   if (n < FEWEST_RUNS) return { one, n, why: `${n} runs; ${FEWEST_RUNS} needed` };
   const placed = ranks(inside.map((run) => metric.cells[run.index]));
@@ -55,7 +58,8 @@ function importanceOf(one, metric, among) {
   const k = groups.size;
   if (k < 2) return { one, n, why: "one value only" };
   if (k > n / 2) return { one, n, why: "nearly every run has its own value" };
-  const middle = (n + 1) / 2, total = placed.reduce((sum, rank) => sum + (rank - middle) ** 2, 0);
+  const middle = (n + 1) / 2,
+    total = placed.reduce((sum, rank) => sum + (rank - middle) ** 2, 0);
   if (!(total > 0)) return { one, n, why: "the metric is the same in all runs" };
   const between = [...groups.values()].reduce((sum, group) => sum + group.length * (mean(group) - middle) ** 2, 0);
   const h = ((n - 1) * between) / total;
@@ -66,27 +70,74 @@ function importanceOf(one, metric, among) {
 
 function importanceRow(found) {
   const name = element("span", { textContent: found.one.name, title: found.one.name });
-  if (found.why) return element("div", { className: "row" }, name, element("span", { className: "field", textContent: found.why }), element("span", {}), element("span", {}));
-  const bar = element("i", {}), mark = element("b", { title: `Of 20 params that have nothing to do with the metric, one would reach ${number(found.chance, 2)} by chance` });
+  if (found.why)
+    return element(
+      "div",
+      { className: "row" },
+      name,
+      element("span", { className: "field", textContent: found.why }),
+      element("span", {}),
+      element("span", {}),
+    );
+  const bar = element("i", {}),
+    mark = element("b", {
+      title: `Of 20 params that have nothing to do with the metric, one would reach ${number(found.chance, 2)} by chance`,
+    });
   bar.style.width = `${found.share * 100}%`;
   mark.style.left = `${found.chance * 100}%`;
-  const track = element("div", { className: `track${found.share > found.chance ? "" : " weak"}`, title: `${found.n} runs in ${found.k} groups` }, bar, mark);
-  const rho = found.rho === null ? element("span", { className: "value field", textContent: "text" }) : element("span", { className: `value ${found.rho > 0 ? "up" : "down"}`, textContent: `${found.rho > 0 ? "+" : "−"}${Math.abs(found.rho).toFixed(2)}` });
-  return element("div", { className: "row" }, name, track, element("span", { className: "value", textContent: found.share.toFixed(2) }), rho);
+  const track = element(
+    "div",
+    { className: `track${found.share > found.chance ? "" : " weak"}`, title: `${found.n} runs in ${found.k} groups` },
+    bar,
+    mark,
+  );
+  const rho =
+    found.rho === null
+      ? element("span", { className: "value field", textContent: "text" })
+      : element("span", {
+          className: `value ${found.rho > 0 ? "up" : "down"}`,
+          textContent: `${found.rho > 0 ? "+" : "−"}${Math.abs(found.rho).toFixed(2)}`,
+        });
+  return element(
+    "div",
+    { className: "row" },
+    name,
+    track,
+    element("span", { className: "value", textContent: found.share.toFixed(2) }),
+    rho,
+  );
 }
 
 function drawImportance(body) {
-  const metric = choice.metric && column(choice.metric), params = inGroup("params").filter((one) => one.differs);
-  const among = shownRuns(), measured = metric ? among.filter((run) => usable(metric.cells[run.index])) : [];
+  const metric = choice.metric && column(choice.metric),
+    params = inGroup("params").filter((one) => one.differs);
+  const among = shownRuns(),
+    measured = metric ? among.filter((run) => usable(metric.cells[run.index])) : [];
   const say = (text) => body.replaceChildren(element("div", { className: "empty", textContent: text }));
-  if (!metric || !params.length) return say("There is nothing to weigh: the runs differ in no param, or have no metric.");
-  if (measured.length < FEWEST_RUNS) return say(`Too few runs: ${measured.length} that are shown have a finite ${metric.name}; with fewer than ${FEWEST_RUNS} any number here would be chance.`);
+  if (!metric || !params.length)
+    return say("There is nothing to weigh: the runs differ in no param, or have no metric.");
+  if (measured.length < FEWEST_RUNS)
+    return say(
+      `Too few runs: ${measured.length} that are shown have a finite ${metric.name}; with fewer than ${FEWEST_RUNS} any number here would be chance.`,
+    );
   const found = params.map((one) => importanceOf(one, metric, among)).sort((a, b) => (b.share ?? -1) - (a.share ?? -1));
-  const titles = element("div", { className: "row titles" }, element("span", { textContent: "Param" }), element("span", { textContent: `Share of the order by ${metric.name}` }), element("span", {}), element("span", { className: "value", textContent: "Direction" }));
-  body.replaceChildren(element("div", { className: "importance" }, titles, ...found.slice(0, 30).map(importanceRow)), element("p", { className: "note", textContent: importanceNote(measured.length) }));
+  const titles = element(
+    "div",
+    { className: "row titles" },
+    element("span", { textContent: "Param" }),
+    element("span", { textContent: `Share of the order by ${metric.name}` }),
+    element("span", {}),
+    element("span", { className: "value", textContent: "Direction" }),
+  );
+  body.replaceChildren(
+    element("div", { className: "importance" }, titles, ...found.slice(0, 30).map(importanceRow)),
+    element("p", { className: "note", textContent: importanceNote(measured.length) }),
+  );
 }
 
 function importanceNote(count) {
-  return `Runs are ranked by the metric (its ${{ last: "last", lows: "lowest", highs: "highest" }[choice.value]} value, ${count} runs) and grouped by each param alone (numbers with more than ${MOST_GROUPS} values into quantiles); the bar is the share of the ranks' variance between groups, corrected for chance (Kruskal-Wallis ε²). `
-    + "The amber mark is what one in twenty unrelated params would reach; grey bars are below it. Direction is Spearman's ρ, for numbers: + means that higher goes with higher. Params that were changed together cannot be told apart, and nothing here proves a cause.";
+  return (
+    `Runs are ranked by the metric (its ${{ last: "last", lows: "lowest", highs: "highest" }[choice.value]} value, ${count} runs) and grouped by each param alone (numbers with more than ${MOST_GROUPS} values into quantiles); the bar is the share of the ranks' variance between groups, corrected for chance (Kruskal-Wallis ε²). ` +
+    "The amber mark is what one in twenty unrelated params would reach; grey bars are below it. Direction is Spearman's ρ, for numbers: + means that higher goes with higher. Params that were changed together cannot be told apart, and nothing here proves a cause."
+  );
 }

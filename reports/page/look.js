@@ -1,7 +1,30 @@
 // Colours of runs, light and dark, highlighting, and the frame that every section stands in.
 
-const PALETTE = ["#4f86f7", "#f2883a", "#2fb380", "#e5534b", "#9b6cf0", "#c99a1e", "#14b1c9", "#e26fb5", "#7f9c2e", "#8d7b68", "#5d6bd8", "#d0622f", "#16877a", "#b8447a", "#6d8fb3", "#a3b53b"];
-const RAMP = [[0, [68, 84, 184]], [0.25, [48, 136, 190]], [0.5, [46, 174, 150]], [0.75, [150, 194, 76]], [1, [246, 190, 60]]];
+const PALETTE = [
+  "#4f86f7",
+  "#f2883a",
+  "#2fb380",
+  "#e5534b",
+  "#9b6cf0",
+  "#c99a1e",
+  "#14b1c9",
+  "#e26fb5",
+  "#7f9c2e",
+  "#8d7b68",
+  "#5d6bd8",
+  "#d0622f",
+  "#16877a",
+  "#b8447a",
+  "#6d8fb3",
+  "#a3b53b",
+];
+const RAMP = [
+  [0, [68, 84, 184]],
+  [0.25, [48, 136, 190]],
+  [0.5, [46, 174, 150]],
+  [0.75, [150, 194, 76]],
+  [1, [246, 190, 60]],
+];
 const GREY = "#8c93a3";
 
 function tint(index) {
@@ -9,8 +32,12 @@ function tint(index) {
 }
 
 function ramp(share) {
-  const last = Math.max(1, RAMP.findIndex(([at]) => at >= share));
-  const [from, a] = RAMP[last - 1], [to, b] = RAMP[last];
+  const last = Math.max(
+    1,
+    RAMP.findIndex(([at]) => at >= share),
+  );
+  const [from, a] = RAMP[last - 1],
+    [to, b] = RAMP[last];
   const part = (share - from) / (to - from);
   return `rgb(${a.map((one, i) => Math.round(one + (b[i] - one) * part)).join(",")})`;
 }
@@ -20,16 +47,27 @@ const rampCss = () => `linear-gradient(90deg, ${RAMP.map(([at]) => ramp(at)).joi
 // A scale places the numbers of a column between 0 and 1; by their logarithms where the highest is `wide` times the lowest.
 function scale(values, wide = 50) {
   const finite = values.filter((one) => typeof one === "number" && Number.isFinite(one));
-  const low = Math.min(...finite), high = Math.max(...finite);
+  const low = Math.min(...finite),
+    high = Math.max(...finite);
   const log = finite.length > 0 && low > 0 && high / low >= wide;
   const move = log ? Math.log : (one) => one;
   const span = move(high) - move(low);
-  const place = (one) => (typeof one !== "number" || !Number.isFinite(one) ? null : !(span > 0) ? 0.5 : Number.isFinite(span) ? (move(one) - move(low)) / span : one / 2 / (high / 2 - low / 2) - low / 2 / (high / 2 - low / 2));
+  const place = (one) =>
+    typeof one !== "number" || !Number.isFinite(one)
+      ? null
+      : !(span > 0)
+        ? 0.5
+        : Number.isFinite(span)
+          ? (move(one) - move(low)) / span
+          : one / 2 / (high / 2 - low / 2) - low / 2 / (high / 2 - low / 2);
   const at = (share) => (log ? Math.exp(move(low) + share * span) : low + share * (high - low));
   return { low, high, log, place, at, empty: finite.length === 0 };
 }
 
-const categories = (one, among) => [...new Set(among.map((run) => one.cells[run.index]).filter((cell) => cell !== null))].sort((a, b) => String(a).localeCompare(String(b), undefined, { numeric: true }));
+const categories = (one, among) =>
+  [...new Set(among.map((run) => one.cells[run.index]).filter((cell) => cell !== null))].sort(
+    one.numeric ? (a, b) => a - b : (a, b) => a.localeCompare(b, undefined, { numeric: true }),
+  );
 
 function colouring(key, among = runs) {
   const by = key ? column(key) : null;
@@ -46,7 +84,11 @@ function colouring(key, among = runs) {
 }
 
 // People vary params by factors more often than they measure metrics that differ by them.
-const scaleOf = (one, among) => scale(among.map((run) => one.cells[run.index]), one.group === "params" ? 10 : 50);
+const scaleOf = (one, among) =>
+  scale(
+    among.map((run) => one.cells[run.index]),
+    one.group === "params" ? 10 : 50,
+  );
 
 let inkOf = colouring("");
 
@@ -55,13 +97,36 @@ function ink(name) {
 }
 
 function layout(more = {}) {
-  const axis = { gridcolor: ink("--grid"), zerolinecolor: ink("--line"), linecolor: ink("--line"), tickfont: { color: ink("--muted"), size: 11 }, title: { font: { size: 12 } }, automargin: true, exponentformat: "power", nticks: 7 };
+  const axis = {
+    gridcolor: ink("--grid"),
+    zerolinecolor: ink("--line"),
+    linecolor: ink("--line"),
+    tickfont: { color: ink("--muted"), size: 11 },
+    title: { font: { size: 12 } },
+    automargin: true,
+    exponentformat: "power",
+    nticks: 7,
+  };
   const { xaxis = {}, yaxis = {}, ...rest } = more;
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("--muted"), activecolor: ink("--accent") }, plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink("--muted"), family: "system-ui, sans-serif", size: 12 },
-    margin: { l: 48, r: 14, t: 8, b: 36 }, hovermode: "closest", hoverdistance: 30, showlegend: false, dragmode: "zoom",
-    hoverlabel: { bgcolor: ink("--card"), bordercolor: ink("--line"), font: { color: ink("--text"), size: 12 }, align: "left" },
-    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("--muted"), activecolor: ink("--accent") },
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: ink("--muted"), family: "system-ui, sans-serif", size: 12 },
+    margin: { l: 48, r: 14, t: 8, b: 36 },
+    hovermode: "closest",
+    hoverdistance: 30,
+    showlegend: false,
+    dragmode: "zoom",
+    hoverlabel: {
+      bgcolor: ink("--card"),
+      bordercolor: ink("--line"),
+      font: { color: ink("--text"), size: 12 },
+      align: "left",
+    },
+    xaxis: { ...axis, ...xaxis },
+    yaxis: { ...axis, ...yaxis },
+    ...rest,
   };
 }
 
@@ -77,7 +142,8 @@ function plot(box, traces, how) {
 
 // Brings one run forward everywhere; done on what is drawn already, so that it is quick with any number of runs.
 function highlight(index) {
-  for (const row of document.querySelectorAll("tbody tr")) row.classList.toggle("lit", row.dataset.run === String(index));
+  for (const row of document.querySelectorAll("tbody tr"))
+    row.classList.toggle("lit", row.dataset.run === String(index));
   for (const box of document.querySelectorAll(".plot, .parallel")) {
     let found = false;
     for (const line of box.querySelectorAll(".scatterlayer .trace, path.run")) {
@@ -94,18 +160,40 @@ function highlight(index) {
 function section(id, title, parent, kinds, draw) {
   const controls = element("div", { className: "controls" });
   const body = element("div", { className: "body" });
-  const box = element("section", { id }, element("div", { className: "head" }, element("h2", { textContent: title }), controls), body);
+  const box = element(
+    "section",
+    { id },
+    element("div", { className: "head" }, element("h2", { textContent: title }), controls),
+    body,
+  );
   parent.append(box);
   document.getElementById("nav").append(element("a", { href: `#${id}`, textContent: title }));
-  let near = false, stale = true, waiting = false;
+  let near = false,
+    stale = true,
+    waiting = false;
   const redraw = () => {
     stale = true;
     if (!near || waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; stale = false; draw(body); });
+    requestAnimationFrame(() => {
+      waiting = false;
+      stale = false;
+      draw(body);
+    });
   };
-  new IntersectionObserver((seen) => { near = seen[seen.length - 1].isIntersecting; if (near && stale) redraw(); }, { rootMargin: "500px" }).observe(box);
-  addEventListener("beforeprint", () => { if (stale) { stale = false; draw(body); } });
+  new IntersectionObserver(
+    (seen) => {
+      near = seen[seen.length - 1].isIntersecting;
+      if (near && stale) redraw();
+    },
+    { rootMargin: "500px" },
+  ).observe(box);
+  addEventListener("beforeprint", () => {
+    if (stale) {
+      stale = false;
+      draw(body);
+    }
+  });
   on(kinds, redraw);
   return { controls, body, redraw };
 }

@@ -4,7 +4,10 @@
 const parallelChoice = { axes: null, brushes: new Map() };
 const MOST_AXES = 9;
 const FEW_TICKS = 6;
-const HIGH = 380, TOP = 40, BOTTOM = 330, MISSING = 352;
+const HIGH = 380,
+  TOP = 40,
+  BOTTOM = 330,
+  MISSING = 352;
 
 function parallelAxes() {
   const params = inGroup("params").filter((one) => one.differs);
@@ -18,31 +21,45 @@ function axisOf(one, among) {
   if (one.numeric) {
     const within = scaleOf(one, among);
     const few = [...new Set(among.map((run) => one.cells[run.index]))].filter((cell) => within.place(cell) !== null);
-    const ticks = within.empty ? [] : few.length <= FEW_TICKS ? few.map((cell) => [within.place(cell), number(cell, 4)]) : [0, 0.25, 0.5, 0.75, 1].map((share) => [share, number(within.at(share), 3)]);
+    const ticks = within.empty
+      ? []
+      : few.length <= FEW_TICKS
+        ? few.map((cell) => [within.place(cell), number(cell, 4)])
+        : [0, 0.25, 0.5, 0.75, 1].map((share) => [share, number(within.at(share), 3)]);
     return { one, place: (run) => within.place(one.cells[run.index]), ticks, log: within.log };
   }
   const kinds = categories(one, among);
   const at = (index) => (kinds.length > 1 ? index / (kinds.length - 1) : 0.5);
   const every = Math.ceil(kinds.length / 14);
   const ticks = kinds.map((kind, i) => [at(i), shortened(kind, 16)]).filter((_, i) => i % every === 0);
-  return { one, place: (run) => (one.cells[run.index] === null ? null : at(kinds.indexOf(one.cells[run.index]))), ticks, log: false };
+  return {
+    one,
+    place: (run) => (one.cells[run.index] === null ? null : at(kinds.indexOf(one.cells[run.index]))),
+    ticks,
+    log: false,
+  };
 }
 
 const heightOf = (share) => (share === null ? MISSING : BOTTOM - share * (BOTTOM - TOP));
 
 function lineThrough(points) {
-  return points.map(([x, y], i) => {
-    if (!i) return `M${x} ${y}`;
-    const [px, py] = points[i - 1], bend = (x - px) * 0.42;
-    return `C${px + bend} ${py} ${x - bend} ${y} ${x} ${y}`;
-  }).join("");
+  return points
+    .map(([x, y], i) => {
+      if (!i) return `M${x} ${y}`;
+      const [px, py] = points[i - 1],
+        bend = (x - px) * 0.42;
+      return `C${px + bend} ${py} ${x - bend} ${y} ${x} ${y}`;
+    })
+    .join("");
 }
 
 // One run far off would leave all others in one colour, so runs are coloured by their order.
 function byRank(one, among) {
   const inside = among.filter((run) => usable(one.cells[run.index]));
   const placed = ranks(inside.map((run) => one.cells[run.index]));
-  const shares = new Map(inside.map((run, i) => [run, inside.length > 1 ? (placed[i] - 1) / (inside.length - 1) : 0.5]));
+  const shares = new Map(
+    inside.map((run, i) => [run, inside.length > 1 ? (placed[i] - 1) / (inside.length - 1) : 0.5]),
+  );
   return (run) => (shares.has(run) ? ramp(shares.get(run)) : GREY);
 }
 
@@ -55,10 +72,18 @@ function insideBrushes(axes, run) {
 }
 
 function drawParallel(body) {
-  const among = shownRuns(), axes = parallelAxes().map((one) => axisOf(one, among));
+  const among = shownRuns(),
+    axes = parallelAxes().map((one) => axisOf(one, among));
   for (const axis of axes) axis.missing = among.some((run) => axis.place(run) === null);
   if (axes.length < 2 || !among.length) {
-    body.replaceChildren(element("div", { className: "empty", textContent: among.length ? "There is nothing to draw: the runs differ in no param, or have no metric." : "No run is shown." }));
+    body.replaceChildren(
+      element("div", {
+        className: "empty",
+        textContent: among.length
+          ? "There is nothing to draw: the runs differ in no param, or have no metric."
+          : "No run is shown.",
+      }),
+    );
     return;
   }
   const box = element("div", { className: "parallel" });
@@ -68,37 +93,64 @@ function drawParallel(body) {
   const at = (i) => 70 + (i * (wide - 150)) / (axes.length - 1);
   const colour = choice.colour ? inkOf : byRank(column(choice.metric), among);
   const lines = among.map((run) => runLine(svg, run, axes, at, colour));
-  axes.forEach((axis, i) => drawAxis(svg, axis, at(i), (i ? at(i) - at(i - 1) : at(1) - at(0)), () => paint()));
+  axes.forEach((axis, i) => drawAxis(svg, axis, at(i), i ? at(i) - at(i - 1) : at(1) - at(0), () => paint()));
   const paint = () => {
     const inside = among.filter((run) => insideBrushes(axes, run));
     among.forEach((run, i) => lines[i].classList.toggle("out", !inside.includes(run)));
-    const coloured = choice.colour ? column(choice.colour).name : `the order of the runs by ${column(choice.metric).name}`;
-    document.getElementById("parallel-note").textContent = `Coloured by ${coloured}. Drag along an axis to pick runs, click it to let go${parallelChoice.brushes.size ? `: ${inside.length} of ${among.length} picked` : ""}. What is missing or not finite lies below the axis.`;
+    const coloured = choice.colour
+      ? column(choice.colour).name
+      : `the order of the runs by ${column(choice.metric).name}`;
+    document.getElementById("parallel-note").textContent =
+      `Coloured by ${coloured}. Drag along an axis to pick runs, click it to let go${parallelChoice.brushes.size ? `: ${inside.length} of ${among.length} picked` : ""}. What is missing or not finite lies below the axis.`;
   };
   box.append(svg);
   paint();
 }
 
 function runLine(svg, run, axes, at, colour) {
-  const path = drawn("path", { class: "run", d: lineThrough(axes.map((axis, i) => [at(i), heightOf(axis.place(run))])), stroke: colour(run) });
+  const path = drawn("path", {
+    class: "run",
+    d: lineThrough(axes.map((axis, i) => [at(i), heightOf(axis.place(run))])),
+    stroke: colour(run),
+  });
   path.dataset.run = run.index;
-  path.addEventListener("mousemove", (event) => tip([run.name, ...axes.map((axis) => `${axis.one.name}: ${shown(axis.one.cells[run.index])}`)].join("\n"), event));
+  path.addEventListener("mousemove", (event) =>
+    tip([run.name, ...axes.map((axis) => `${axis.one.name}: ${shown(axis.one.cells[run.index])}`)].join("\n"), event),
+  );
   path.addEventListener("mouseenter", () => highlight(run.index));
-  path.addEventListener("mouseleave", (event) => { highlight(null); tip("", event); });
+  path.addEventListener("mouseleave", (event) => {
+    highlight(null);
+    tip("", event);
+  });
   svg.append(path);
   return path;
 }
 
 function drawAxis(svg, axis, x, room, paint) {
-  const title = drawn("text", { class: "name", x, y: 16, "text-anchor": "middle" }, shortened(axis.one.name, Math.max(6, Math.floor(room / 8))));
+  const title = drawn(
+    "text",
+    { class: "name", x, y: 16, "text-anchor": "middle" },
+    shortened(axis.one.name, Math.max(6, Math.floor(room / 8))),
+  );
   title.append(drawn("title", {}, axis.one.name));
   svg.append(title, drawn("line", { class: "axis", x1: x, x2: x, y1: TOP, y2: BOTTOM }));
   if (axis.log) svg.append(drawn("text", { x, y: 29, "text-anchor": "middle" }, "log"));
   for (const [share, text] of axis.ticks) {
     const y = heightOf(share);
-    svg.append(drawn("line", { class: "axis", x1: x - 4, x2: x, y1: y, y2: y }), drawn("text", { x: x - 8, y: y + 4, "text-anchor": "end", style: "paint-order:stroke;stroke:var(--card);stroke-width:3px" }, text));
+    svg.append(
+      drawn("line", { class: "axis", x1: x - 4, x2: x, y1: y, y2: y }),
+      drawn(
+        "text",
+        { x: x - 8, y: y + 4, "text-anchor": "end", style: "paint-order:stroke;stroke:var(--card);stroke-width:3px" },
+        text,
+      ),
+    );
   }
-  if (axis.missing) svg.append(drawn("text", { x, y: MISSING + 16, "text-anchor": "middle" }, "missing"), drawn("circle", { cx: x, cy: MISSING, r: 3, fill: GREY }));
+  if (axis.missing)
+    svg.append(
+      drawn("text", { x, y: MISSING + 16, "text-anchor": "middle" }, "missing"),
+      drawn("circle", { cx: x, cy: MISSING, r: 3, fill: GREY }),
+    );
   brushing(svg, axis, x, paint);
 }
 
@@ -118,15 +170,24 @@ function brushing(svg, axis, x, paint) {
     return Math.max(0, Math.min(1, (BOTTOM - y) / (BOTTOM - TOP)));
   };
   let start = null;
-  grab.addEventListener("pointerdown", (event) => { start = shareAt(event); grab.setPointerCapture(event.pointerId); parallelChoice.brushes.delete(axis.one.key); show(); paint(); });
-  grab.addEventListener("pointermove", (event) => {
-    if (start === null) return;
-    const now = shareAt(event);
-    if (Math.abs(now - start) > 0.01) parallelChoice.brushes.set(axis.one.key, [Math.min(start, now), Math.max(start, now)]);
+  grab.addEventListener("pointerdown", (event) => {
+    start = shareAt(event);
+    grab.setPointerCapture(event.pointerId);
+    parallelChoice.brushes.delete(axis.one.key);
     show();
     paint();
   });
-  grab.addEventListener("pointerup", () => { start = null; });
+  grab.addEventListener("pointermove", (event) => {
+    if (start === null) return;
+    const now = shareAt(event);
+    if (Math.abs(now - start) > 0.01)
+      parallelChoice.brushes.set(axis.one.key, [Math.min(start, now), Math.max(start, now)]);
+    show();
+    paint();
+  });
+  grab.addEventListener("pointerup", () => {
+    start = null;
+  });
   show();
   svg.append(mark, grab);
 }
@@ -137,8 +198,15 @@ function axesMenu() {
   const labels = offered.map((one) => {
     const box = element("input", { type: "checkbox", checked: begin.has(one.key) });
     box.addEventListener("change", () => {
-      parallelChoice.axes = parallelChoice.axes || new Set(parallelAxes().map((axis) => axis.key).filter((key) => key !== choice.metric));
-      if (box.checked) parallelChoice.axes.add(one.key); else parallelChoice.axes.delete(one.key);
+      parallelChoice.axes =
+        parallelChoice.axes ||
+        new Set(
+          parallelAxes()
+            .map((axis) => axis.key)
+            .filter((key) => key !== choice.metric),
+        );
+      if (box.checked) parallelChoice.axes.add(one.key);
+      else parallelChoice.axes.delete(one.key);
       parallelChoice.brushes.delete(one.key);
       changed("axes");
     });

@@ -2,8 +2,20 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const runs = data.runs.map((run, index) => ({ ...run, index, checked: true, matches: true }));
-const columns = data.columns.map((column, index) => ({ ...column, index, key: `${column.group}.${column.name}`, cells: column.cells.map((cell) => decoded(cell, column.numeric)), last: null }));
-const choice = { colour: "", metric: null, value: "last", hidden: new Set(), onlyDifferences: runs.length > 1 && columns.some((one) => one.differs) };
+const columns = data.columns.map((column, index) => ({
+  ...column,
+  index,
+  key: `${column.group}.${column.name}`,
+  cells: column.cells.map((cell) => decoded(cell, column.numeric)),
+  last: null,
+}));
+const choice = {
+  colour: "",
+  metric: null,
+  value: "last",
+  hidden: new Set(),
+  onlyDifferences: runs.length > 1 && columns.some((one) => one.differs),
+};
 const listeners = [];
 
 // Metrics are shown by their last, lowest or highest values.
@@ -28,9 +40,18 @@ function unpacked(pairs) {
   return numbers;
 }
 
-const curves = new Map(Object.entries(data.curves).map(([name, found]) => [name, found.map((one) => ({
-  run: runs[one.run], steps: unpacked(one.steps), times: unpacked(one.times), values: one.values.map(Number), sampled: one.sampled,
-}))]));
+const curves = new Map(
+  Object.entries(data.curves).map(([name, found]) => [
+    name,
+    found.map((one) => ({
+      run: runs[one.run],
+      steps: unpacked(one.steps),
+      times: unpacked(one.times),
+      values: one.values.map(Number),
+      sampled: one.sampled,
+    })),
+  ]),
+);
 
 const column = (key) => columns.find((one) => one.key === key);
 const inGroup = (group) => columns.filter((one) => one.group === group);

@@ -1,7 +1,15 @@
 // The table of runs: what differs comes first, a click on a row shows or hides its run everywhere.
 
 const sorting = { key: null, down: false };
-const GROUPS = { params: "Params", metrics: "Metrics", datasets: "Datasets", code: "Code", environment: "Environment", run: "Run", tags: "Tags" };
+const GROUPS = {
+  params: "Params",
+  metrics: "Metrics",
+  datasets: "Datasets",
+  code: "Code",
+  environment: "Environment",
+  run: "Run",
+  tags: "Tags",
+};
 
 function tableColumns() {
   const wanted = columns.filter((one) => !choice.hidden.has(one.key) && (one.differs || !choice.onlyDifferences));
@@ -13,30 +21,50 @@ function ordered(found) {
   if (!by) return found;
   const rank = (cell) => (cell === null ? 2 : Number.isNaN(cell) ? 1 : 0);
   return [...found].sort((a, b) => {
-    const one = by.cells[a.index], other = by.cells[b.index];
+    const one = by.cells[a.index],
+      other = by.cells[b.index];
     if (rank(one) || rank(other)) return rank(one) - rank(other);
-    const order = by.numeric ? (one < other ? -1 : one > other ? 1 : 0) : String(one).localeCompare(String(other), undefined, { numeric: true });
+    const order = by.numeric
+      ? one < other
+        ? -1
+        : one > other
+          ? 1
+          : 0
+      : String(one).localeCompare(String(other), undefined, { numeric: true });
     return sorting.down ? -order : order;
   });
 }
 
 function cellOf(run, one, place) {
   const cell = one.cells[run.index];
-  const made = element("td", { textContent: shown(cell), title: typeof cell === "number" ? String(cell) : cell ?? "not there" });
+  const made = element("td", {
+    textContent: shown(cell),
+    title: typeof cell === "number" ? String(cell) : (cell ?? "not there"),
+  });
   if (one.numeric) made.classList.add("number");
   if (cell === null) made.classList.add("missing");
   else if (typeof cell === "number" && !Number.isFinite(cell)) made.classList.add("odd");
   if (one.key === "run.status") made.classList.add("status", cell);
   const share = place && place(cell);
-  if (share !== null && share !== undefined) { made.classList.add("bar"); made.style.setProperty("--share", share); }
+  if (share !== null && share !== undefined) {
+    made.classList.add("bar");
+    made.style.setProperty("--share", share);
+  }
   return made;
 }
 
 function rowOf(run, wanted, places) {
   const row = element("tr", { tabIndex: 0 });
   row.dataset.run = run.index;
-  row.append(element("td", { title: `${run.name}\n${run.id}\nClick: show or hide. Shift-click: this one alone.` },
-    element("span", { className: "dot" }), element("span", { textContent: run.name }), element("span", { className: "id", textContent: run.id.slice(-6) })));
+  row.append(
+    element(
+      "td",
+      { title: `${run.name}\n${run.id}\nClick: show or hide. Shift-click: this one alone.` },
+      element("span", { className: "dot" }),
+      element("span", { textContent: run.name }),
+      element("span", { className: "id", textContent: run.id.slice(-6) }),
+    ),
+  );
   wanted.forEach((one, i) => {
     const cell = cellOf(run, one, places[i]);
     if (i === 0 || wanted[i - 1].group !== one.group) cell.classList.add("first");
@@ -48,7 +76,12 @@ function rowOf(run, wanted, places) {
     changed("runs");
   };
   row.addEventListener("click", (event) => toggle(event.shiftKey));
-  row.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(event.shiftKey); } });
+  row.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      toggle(event.shiftKey);
+    }
+  });
   row.addEventListener("mouseenter", () => highlight(run.index));
   row.addEventListener("mouseleave", () => highlight(null));
   return row;
@@ -65,7 +98,9 @@ function heading(text, key, className) {
     changed("table");
   };
   made.addEventListener("click", sort);
-  made.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+  made.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") sort();
+  });
   return made;
 }
 
@@ -74,7 +109,14 @@ function headOf(wanted) {
   const names = element("tr", { className: "names" }, heading("Run", "name", ""));
   wanted.forEach((one, i) => {
     const first = i === 0 || wanted[i - 1].group !== one.group;
-    if (first) groups.append(element("th", { className: "first", colSpan: wanted.filter((other) => other.group === one.group).length, textContent: GROUPS[one.group] }));
+    if (first)
+      groups.append(
+        element("th", {
+          className: "first",
+          colSpan: wanted.filter((other) => other.group === one.group).length,
+          textContent: GROUPS[one.group],
+        }),
+      );
     names.append(heading(one.name, one.key, [one.numeric ? "number" : "", first ? "first" : ""].join(" ")));
   });
   return element("thead", {}, groups, names);
@@ -82,10 +124,16 @@ function headOf(wanted) {
 
 function drawTable(body) {
   const wanted = tableColumns();
-  const places = wanted.map((one) => (one.group === "metrics" && one.numeric && one.differs ? scale(one.cells).place : null));
+  const places = wanted.map((one) =>
+    one.group === "metrics" && one.numeric && one.differs ? scale(one.cells).place : null,
+  );
   const rows = ordered(runs.filter((run) => run.matches)).map((run) => rowOf(run, wanted, places));
   const old = body.querySelector(".tablebox");
-  const box = element("div", { className: "tablebox" }, element("table", {}, headOf(wanted), element("tbody", {}, ...rows)));
+  const box = element(
+    "div",
+    { className: "tablebox" },
+    element("table", {}, headOf(wanted), element("tbody", {}, ...rows)),
+  );
   const [left, top] = old ? [old.scrollLeft, old.scrollTop] : [0, 0];
   body.replaceChildren(box);
   if (!rows.length) box.append(element("div", { className: "empty", textContent: "No run matches the filter." }));
@@ -100,90 +148,4 @@ function paintRows() {
     row.setAttribute("aria-selected", String(run.checked));
     row.style.setProperty("--ink", inkOf(run));
   }
-}
-
-// Words must all occur in a run's name, id or values; `accuracy>0.9` compares a column.
-function matcher(text) {
-  const tests = text.trim().split(/\s+/).filter(Boolean).map((word) => {
-    const found = /^(.+?)(>=|<=|!=|=|>|<)(.+)$/.exec(word);
-    const by = found && columns.find((one) => one.name.toLowerCase() === found[1].toLowerCase() || one.key.toLowerCase() === found[1].toLowerCase());
-    return by ? comparing(by, found[2], found[3]) : (run) => run.text.includes(word.toLowerCase());
-  });
-  return (run) => tests.every((test) => test(run));
-}
-
-function comparing(by, sign, text) {
-  const wanted = by.numeric ? Number(text) : text.toLowerCase();
-  return (run) => {
-    const cell = by.numeric ? by.cells[run.index] : by.cells[run.index]?.toLowerCase() ?? null;
-    if (cell === null) return sign === "!=";
-    return { ">": cell > wanted, "<": cell < wanted, ">=": cell >= wanted, "<=": cell <= wanted, "=": cell === wanted, "!=": cell !== wanted }[sign];
-  };
-}
-
-function filterBox() {
-  for (const run of runs) run.text = [run.name, run.id, ...columns.map((one) => shown(one.cells[run.index]))].join("\n").toLowerCase();
-  const box = element("input", { type: "search", id: "filter", placeholder: "Filter runs: relu accuracy>0.9", title: "Words that occur in the run, or a column compared with a value" });
-  box.addEventListener("input", debounced(() => {
-    const matches = matcher(box.value);
-    for (const run of runs) run.matches = matches(run);
-    changed("table");
-    changed("runs");
-  }));
-  return box;
-}
-
-function differencesSwitch() {
-  const same = columns.filter((one) => !one.differs).length;
-  const box = element("input", { type: "checkbox", id: "differences", checked: choice.onlyDifferences });
-  box.addEventListener("change", () => { choice.onlyDifferences = box.checked; changed("table"); });
-  return element("label", { className: "field" }, box, `Differences only (${same} of ${columns.length} columns are the same)`);
-}
-
-function valuesSwitch() {
-  return segments([["last", "Last"], ["lows", "Lowest"], ["highs", "Highest"]], "last", (which) => {
-    choice.value = which;
-    showValues(which);
-    changed("table");
-    changed("metric");
-  });
-}
-
-function columnsMenu() {
-  const list = element("div", {});
-  const search = element("input", { type: "search", placeholder: "Search columns" });
-  const labels = columns.map((one) => {
-    const box = element("input", { type: "checkbox", checked: true });
-    box.addEventListener("change", () => {
-      if (box.checked) choice.hidden.delete(one.key); else choice.hidden.add(one.key);
-      changed("table");
-    });
-    return element("label", {}, box, one.name);
-  });
-  for (const [group, title] of Object.entries(GROUPS)) {
-    const found = labels.filter((_, i) => columns[i].group === group);
-    if (found.length) list.append(element("h3", { textContent: title }), ...found);
-  }
-  search.addEventListener("input", () => labels.forEach((label, i) => { label.hidden = !columns[i].key.toLowerCase().includes(search.value.toLowerCase()); label.style.display = label.hidden ? "none" : ""; }));
-  return popover("Columns", search, list);
-}
-
-function popover(title, ...content) {
-  const panel = element("div", { hidden: true }, ...content);
-  const button = element("button", { textContent: `${title} ▾`, "aria-expanded": "false" });
-  const box = element("span", { className: "popover" }, button, panel);
-  const show = (open) => { panel.hidden = !open; button.setAttribute("aria-expanded", String(open)); };
-  button.addEventListener("click", () => show(panel.hidden));
-  document.addEventListener("click", (event) => { if (!box.contains(event.target)) show(false); });
-  box.addEventListener("keydown", (event) => { if (event.key === "Escape") show(false); });
-  return box;
-}
-
-function checkButtons() {
-  const set = (text, of) => {
-    const made = element("button", { textContent: text });
-    made.addEventListener("click", () => { for (const run of runs) run.checked = of(run); changed("runs"); });
-    return made;
-  };
-  return [set("Show all", () => true), set("Invert", (run) => !run.checked)];
 }
