@@ -37,6 +37,8 @@ class Machine:
         """Give every metric by its name."""
         at, counted = time.monotonic(), self._count()
         seconds, before = at - self._at, self._counted
+        # A child that ends in the middle of the counting is missing once.
+        counted["process/cpu"] = max(counted["process/cpu"], before["process/cpu"])
         self._at, self._counted = at, counted
         rates = {name: (counted[name] - before[name]) / seconds for name in counted.keys() & before.keys()}
         busy, idle = rates.pop("busy", 0.0), rates.pop("idle", 0.0)
