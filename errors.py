@@ -157,7 +157,7 @@ class FilterError(TrackingError, ValueError):
     def __init__(self, message: str, text: str = "", column: int | None = None) -> None:
         self.text = text
         self.column = column
-        where = f" (column {column} of {text!r})" if column is not None else ""
+        where = f" (column {column} of {_around(text, column)!r})" if column is not None else ""
         super().__init__(message + where)
 
 
@@ -297,6 +297,14 @@ class RolloutFailed(ServingError):
 
 class ServiceError(PrefectMLError):
     """A background service is not there, or did not start."""
+
+
+def _around(text: str, column: int) -> str:
+    """Give a text, or of a long one what lies around a column."""
+    if len(text) <= 200:
+        return text
+    start = max(0, column - 40)
+    return f"{'…' * (start > 0)}{text[start : column + 40]}{'…' * (column + 40 < len(text))}"
 
 
 def _holder(version: int | None) -> str:

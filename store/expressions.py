@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
 
-__all__ = ["by_code_point", "is_among", "unindexed"]
+__all__ = ["by_code_point", "is_among", "listed", "unindexed"]
 
 
 class by_code_point(ColumnElement[str]):  # noqa: N801 - reads as the SQL expression it is
@@ -56,7 +56,12 @@ def _with_a_plus(element: unindexed, compiler: Any, **options: Any) -> str:
 
 def is_among(connection: Connection, column: ColumnElement[int], numbers: Sequence[int]) -> ColumnElement[bool]:
     """Hold for any of many numbers, which make a single parameter."""
+    return column.in_(sa.select(listed(connection, numbers)))
+
+
+def listed(connection: Connection, numbers: Sequence[int]) -> ColumnElement[int]:
+    """Give many numbers, which make a single parameter, as the column of a table."""
     if connection.dialect.name == "postgresql":
-        return column == sa.any_(sa.literal(list(numbers), ARRAY(sa.BigInteger)))
-    listed = sa.func.json_each(json.dumps(list(numbers))).table_valued("value")
-    return column.in_(sa.select(listed.c.value))
+        array = sa.literal(list(numbers), ARRAY(sa.BigInteger))
+        return sa.func.unnest(array).table_valued(sa.column("value", sa.BigInteger)).render_derived().c.value
+    return sa.func.json_each(json.dumps(list(numbers))).table_valued(sa.column("value", sa.BigInteger)).c.value

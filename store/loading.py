@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from . import schema
-from .expressions import is_among
+from .expressions import is_among, listed
 from .filters.syntax import Name
 from .records import Run, Source, from_ms
 from .runs import LOST_AFTER_MS
@@ -27,8 +29,14 @@ COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
     _r.flow_run_id, _r.task_run_id,
 )  # fmt: skip
 """What `load_runs` wants of each run."""
-_GROUPS = {"params": (schema.params, "value"), "metrics": (schema.series, "last"), "tags": (schema.tags, "value")}
+_GROUPS: dict[str, tuple[sa.Table, sa.ColumnElement[Any]]] = {
+    "params": (schema.params, schema.params.c.value),
+    "metrics": (schema.series, schema.series.c.last),
+    "tags": (schema.tags, schema.tags.c.value),
+}
 _Values = dict[int, dict[str, Any]]
+_AT_ONCE = 50
+_NAN = "NaN"  # PostgreSQL reads it as the number, SQLite keeps the text
 
 
 @dataclass(frozen=True)
@@ -43,16 +51,20 @@ class Wanted:
     names: tuple[Name, ...] | None
     ids: Mapping[str, int]
 
-    def labels(self, group: str) -> dict[str, dict[int, str]] | None:
-        """Give, by statistic, the names of a group by id; None means all."""
-        if self.names is None:
-            return None
-        found: dict[str, dict[int, str]] = defaultdict(dict)
-        for name in self.names:
-            if name.group == group and name.name in self.ids:
-                label = f"{name.name}.{name.statistic}" if name.statistic else name.name
-                found[name.statistic][self.ids[name.name]] = label
-        return found
+    def columns(self) -> tuple[sa.ColumnElement[Any], ...]:
+        """Give `COLUMNS`; the source, which is long, only if it is wanted."""
+        if self.names is None or any(name.group == "source" for name in self.names):
+            return COLUMNS
+        nothing = sa.literal_column("'{}'", sa.Text()).label("source")
+        return tuple(nothing if column.name == "source" else column for column in COLUMNS)
+
+    def of(self, group: str) -> list[tuple[str, int, str]]:
+        """Give label, id and statistic of what is named in a group."""
+        return [
+            (f"{name.name}.{name.statistic}" if name.statistic else name.name, self.ids[name.name], name.statistic)
+            for name in self.names or ()
+            if name.group == group and name.name in self.ids
+        ]
 
 
 def name_ids(connection: Connection, known: dict[str, int], names: Iterable[str]) -> dict[str, int]:
@@ -76,14 +88,51 @@ def load_runs(
         now: The database's time, in milliseconds since 1970.
         wanted: What to read.
     """
+    with _no_collection():
+        return _load(connection, rows, experiments, now, wanted)
+
+
+@contextmanager
+def _no_collection() -> Generator[None]:
+    """Keep the garbage collector from looking again and again at many new objects, none of which is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load(
+    connection: Connection, rows: Sequence[Sequence[Any]], experiments: Mapping[int, str], now: int, wanted: Wanted
+) -> list[Run]:
     attempts: dict[int, list[int]] = defaultdict(list)
     for row in rows:
         attempts[row[1]].append(row[0])
-    params, metrics, tags = (_annotations(connection, group, attempts, wanted) for group in _GROUPS)
+    read = _read_all if wanted.names is None else _read_named
+    params, metrics, tags = read(connection, attempts, wanted)
     sources = _Sources()
     lost = now - LOST_AFTER_MS
     made: list[Run] = []
-    for seq, attempt, beat, experiment, source, id_, name, status, parent, user, begun, ended, uri, flow, task in rows:
+    for (
+        seq,
+        attempt,
+        beat,
+        experiment,
+        source,
+        id_,
+        name,
+        status,
+        parent,
+        user,
+        begun,
+        ended,
+        uri,
+        flow,
+        task,
+        *_,
+    ) in rows:
         fields = {
             "id": id_,
             "name": name,
@@ -114,42 +163,65 @@ class _Sources(dict[str, Source]):
         return made
 
 
-def _annotations(connection: Connection, group: str, attempts: Mapping[int, list[int]], wanted: Wanted) -> _Values:
+def _read_all(connection: Connection, attempts: Mapping[int, list[int]], _: Wanted) -> list[_Values]:
+    """Read every param, metric and tag: a row for each."""
+    answers: list[_Values] = []
+    for table, value in _GROUPS.values():
+        found: _Values = defaultdict(dict)
+        for attempt, seqs in attempts.items():
+            query = sa.select(table.c.run_seq, table.c.name_id, value).where(
+                is_among(connection, table.c.run_seq, seqs)
+            )
+            if "attempt" in table.c:
+                query = query.where(table.c.attempt == attempt)
+            rows = connection.execute(query).tuples().all()
+            names = _names(connection, {row[1] for row in rows})
+            if table is schema.series:
+                rows = [(seq, name_id, math.nan if number is None else number) for seq, name_id, number in rows]
+            for seq, name_id, one in rows:
+                found[seq][names[name_id]] = one
+        answers.append(found)
+    return answers
+
+
+def _read_named(connection: Connection, attempts: Mapping[int, list[int]], wanted: Wanted) -> list[_Values]:
+    """Read what is named: a row for each run, because rows are what costs."""
+    answers: list[_Values] = []
+    for group in _GROUPS:
+        found: _Values = defaultdict(dict)
+        labels = wanted.of(group)
+        for attempt, seqs in attempts.items():
+            for start in range(0, len(labels), _AT_ONCE):
+                some = labels[start : start + _AT_ONCE]
+                number = listed(connection, seqs)
+                query = sa.select(
+                    number, *(_of_name(number, attempt, group, id_, statistic) for _, id_, statistic in some)
+                )
+                rows = connection.execute(query).tuples().all()
+                _fill(found, [label for label, *_ in some], rows, nan=_NAN if group == "metrics" else None)
+        answers.append(found)
+    return answers
+
+
+def _of_name(
+    number: sa.ColumnElement[int], attempt: int, group: str, name_id: int, statistic: str
+) -> sa.ColumnElement[Any]:
+    """Give the value of one name: NULL where there is none, _NAN for a NaN."""
     table, value = _GROUPS[group]
-    found: _Values = defaultdict(dict)
-    by_attempt = attempts if "attempt" in table.c else {None: [seq for seqs in attempts.values() for seq in seqs]}
-    labels = wanted.labels(group)
-    for column, names in [(value, None)] if labels is None else [(key or value, some) for key, some in labels.items()]:
-        for attempt, seqs in by_attempt.items():
-            rows = _read(connection, table, column, seqs, attempt, names)
-            _fill(found, rows, names or _names(connection, {row[1] for row in rows}), numeric=group == "metrics")
-    return found
-
-
-def _read(
-    connection: Connection,
-    table: sa.Table,
-    value: str,
-    seqs: list[int],
-    attempt: int | None,
-    names: Mapping[int, str] | None,
-) -> Sequence[Any]:
-    query = sa.select(table.c.run_seq, table.c.name_id, table.c[value])
-    query = query.where(is_among(connection, table.c.run_seq, seqs))
-    if attempt is not None:
+    if "last" in table.c:
+        value = sa.func.coalesce(table.c[statistic or "last"], sa.literal_column(f"'{_NAN}'", sa.Float()))
+    query = sa.select(value).where(table.c.run_seq == number, table.c.name_id == sa.literal_column(str(name_id)))
+    if "attempt" in table.c:
         query = query.where(table.c.attempt == attempt)
-    if names is not None:
-        query = query.where(table.c.name_id.in_(list(names)))
-    return connection.execute(query).tuples().all()
+    return query.scalar_subquery()
 
 
-def _fill(found: _Values, rows: Sequence[Any], names: Mapping[int, str], *, numeric: bool) -> None:
-    if numeric:
-        for seq, name_id, value in rows:
-            found[seq][names[name_id]] = math.nan if value is None else value
-    else:
-        for seq, name_id, value in rows:
-            found[seq][names[name_id]] = value
+def _fill(found: _Values, labels: list[str], rows: Sequence[Any], *, nan: str | None) -> None:
+    for seq, *values in rows:
+        mine = dict(zip(labels, values, strict=True))
+        if None in values or (nan and nan in values):
+            mine = {label: math.nan if one == nan else one for label, one in mine.items() if one is not None}
+        found[seq] = {**found[seq], **mine} if seq in found else mine
 
 
 def _names(connection: Connection, ids: set[int]) -> dict[int, str]:

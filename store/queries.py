@@ -88,9 +88,11 @@ def search_runs(  # noqa: PLR0913 - all but the first by name
         ids = name_ids(connection, store.ids.names, names_of([*asked.names(), *(names or ())]))
         search = asked.search(known, ids)
         _check_columns(names, search)
-        rows, last = find(connection, search, COLUMNS, limit, place)
-        runs = load_runs(connection, rows, known.experiments, known.now, Wanted(names, ids))
-    return RunList(runs, next_page_token=last and pack_token(asked.identity, last), columns=columns)
+        wanted = Wanted(names, ids)
+        rows, last = find(connection, search, wanted.columns(), limit, place)
+        runs = load_runs(connection, rows, known.experiments, known.now, wanted)
+    token = None if last is None else pack_token(asked.identity, last)
+    return RunList(runs, next_page_token=token, columns=columns)
 
 
 def count_runs(

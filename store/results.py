@@ -16,7 +16,6 @@ from .records import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 __all__ = ["RunList", "import_arrow"]
 
@@ -49,7 +48,7 @@ class RunList(list[Run]):
 
         return pd.DataFrame({name: pd.Series(values, dtype=_pandas_type(name)) for name, values in self._table()})
 
-    def to_arrow(self) -> pa.Table:
+    def to_arrow(self) -> Any:
         """Give the same as an Arrow table; what a run lacks is null, and a metric that is NaN is NaN.
 
         Raises:

@@ -9,7 +9,7 @@ that one index sorts each part of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from .expressions import unindexed
 from .filters.fields import Field, Fields, condition_of
 from .filters.predicates import Condition
 from .filters.run_fields import Annotation, Phase, RunField, candidates
-from .filters.syntax import Comparison, Expression, conjuncts
+from .filters.syntax import Comparison, Expression, Name, conjuncts
 from .ordering import Place, Sorting, Term, behind, field_of, place_of, sortings, spread
 
 __all__ = ["Search", "count", "find"]
@@ -89,7 +89,7 @@ class Search:
 def find(
     connection: Connection, search: Search, columns: Sequence[sa.ColumnElement[Any]], limit: int, place: Place | None
 ) -> tuple[list[Row], Place | None]:
-    """Give the columns of a page of runs, and the place of its last run where more follow.
+    """Give rows that begin with the columns of a page of runs, and the place of its last run where more follow.
 
     Args:
         connection: Where to look.
@@ -104,7 +104,7 @@ def find(
         page.walk(search.terms, [], place, [])
     else:
         page.sort(few, place)
-    return [row[: len(columns)] for row in page.rows[:limit]], page.last if len(page.rows) > limit else None
+    return page.rows[:limit], page.last if len(page.rows) > limit else None
 
 
 def count(connection: Connection, search: Search) -> int:
@@ -268,15 +268,12 @@ def _bound(fields: Fields, leading: Annotation) -> Fields:
     """Let names mean the joined row where it is theirs, so that the index is left where they hold no more."""
 
     def bind(field: Field) -> Field:
-        same = isinstance(field, Annotation) and field.name_id == leading.name_id
-        return field.at(leading.table) if same and _table(field) is _table(leading) else field
+        if isinstance(field, Annotation) and field.name_id == leading.name_id and field.kept_in is leading.kept_in:
+            return field.at(leading.table)
+        return field
 
-    def bound(find: Any) -> Any:
+    def binding(find: Callable[[Name], Field]) -> Callable[[Name], Field]:
         return lambda name: bind(find(name))
 
     plain = {name: bind(field) for name, field in fields.plain.items()}
-    return replace(fields, plain=plain, groups={group: bound(find) for group, find in fields.groups.items()})
-
-
-def _table(field: Annotation) -> sa.FromClause:
-    return field.table.original if isinstance(field.table, sa.Alias) else field.table
+    return replace(fields, plain=plain, groups={group: binding(find) for group, find in fields.groups.items()})

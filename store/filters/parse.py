@@ -15,7 +15,7 @@ __all__ = ["parse_column", "parse_filter", "parse_order"]
 
 # Databases bound the depth of an expression and the number of its parameters; nobody reads such filters either.
 _LONGEST = 1_000_000
-_DEEPEST = 50
+_DEEPEST = 20
 _MOST_COMPARISONS = 200
 _MOST_VALUES = 10_000
 _LONGEST_PATTERN = 10_000
@@ -57,7 +57,7 @@ def _parse(start: str, text: str, what: str) -> Any:
         position = error.pos_in_stream
         raise FilterError(f"{what} has an unexpected {text[position]!r}", text, position + 1) from None
     except UnexpectedInput as error:
-        token = getattr(error, "token", None)
+        token: Token | None = getattr(error, "token", None)
         if token is None or token.type == "$END":
             raise FilterError(f"{what} ends too early", text, len(text) + 1) from None
         raise FilterError(f"{what} has an unexpected {str(token)!r}", text, _column(token)) from None
@@ -140,8 +140,8 @@ class _Builder(Transformer[Token, Any]):
 
     def literal(self, parts: list[Token]) -> Literal:
         token = parts[0]
-        values = {"NUMBER": float, "STRING": _unquote, "BOOLEAN": lambda word: str(word).lower() == "true"}
-        return Literal(values[token.type](token), str(token), _column(token))
+        value = float(token) if token.type == "NUMBER" else token.lower() == "true"
+        return Literal(_unquote(token) if token.type == "STRING" else value, str(token), _column(token))
 
 
 def _split_name(group: str, text: str) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def convert(literal: Literal, kind: str, name: str) -> Any:
     if isinstance(value, float):
         return int(value) if kind != "float" and value.is_integer() and abs(value) < 2**63 else value
     if kind == "time":
-        return _time(value)
+        return _time(str(value))
     raise FilterError(f"{name} is a number and cannot be compared with {literal.text}; drop the quotes")
 
 

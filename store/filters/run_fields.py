@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -88,6 +90,11 @@ class Annotation:
     text: str | None
     joined: bool = False
 
+    @property
+    def kept_in(self) -> sa.FromClause:
+        """The table itself, whatever it is called in the query."""
+        return self.table.element if isinstance(self.table, sa.Alias) else self.table
+
     def where(self, comparison: Comparison) -> Condition:
         """Compare as numbers where the literal is one, else as text."""
         if comparison.operator == "is null":
@@ -98,7 +105,7 @@ class Annotation:
         """Give the runs of which some attempt matches."""
         if not is_sargable(comparison) or self.name_id is None:
             return None
-        table = self.table.original if isinstance(self.table, sa.Alias) else self.table
+        table = self.kept_in
         plain = Annotation(table, self.name_id, self.number, self.text, joined=True)
         return sa.select(table.c.run_seq).where(table.c.name_id == _constant(self.name_id), plain.where(comparison))
 
@@ -131,8 +138,9 @@ class Annotation:
         return sa.exists().where(*self.of_run(), condition)
 
     def _matches(self, comparison: Comparison) -> Condition:
-        numbers = tuple(v for v in comparison.values if self.number and isinstance(v.value, float))
-        texts = tuple(v for v in comparison.values if v not in numbers)
+        numeric = [bool(self.number) and isinstance(literal.value, float) for literal in comparison.values]
+        numbers = tuple(itertools.compress(comparison.values, numeric))
+        texts = tuple(itertools.compress(comparison.values, map(operator.not_, numeric)))
         if numbers and texts and comparison.operator == "between":
             raise FilterError("`between` takes two numbers or two texts")
         if not numbers or not texts:
@@ -240,7 +248,7 @@ def run_fields(ids: Mapping[str, int], now: int) -> Fields:
     return Fields(plain, _groups(ids))
 
 
-def _groups(ids: Mapping[str, int]) -> dict[str, Any]:
+def _groups(ids: Mapping[str, int]) -> dict[str, Callable[[Name], Field]]:
     known = schema.datasets.c
     datasets = {
         "name": DatasetField(known.name),
@@ -248,13 +256,14 @@ def _groups(ids: Mapping[str, int]) -> dict[str, Any]:
         "role": DatasetField(schema.run_datasets.c.role),
     }
     source = {name: RunColumn(_r.source[name].as_string()) for name in ("project", "entry_point", "commit", "branch")}
-    return {
+    found: dict[str, Callable[[Name], Field]] = {
         "params": lambda name: Annotation(schema.params, ids.get(name.name), "number", "value"),
         "metrics": lambda name: Annotation(schema.series, ids.get(name.name), name.statistic or "last", None),
         "tags": lambda name: Annotation(schema.tags, ids.get(name.name), None, "value"),
         "datasets": lambda name: datasets[name.name],
         "source": lambda name: source[name.name],
     }
+    return found
 
 
 def names_of(used: Iterable[Name]) -> set[str]:
