@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .output import text_of
 
@@ -25,6 +26,8 @@ STATUS_STYLES = {
 }
 _POINTS = 30
 _WIDTH = 14
+_GAP = 2
+_NAME = 12
 _UNITS = ((60, "s", 1), (3600, "min", 60), (86_400, "h", 3600), (14 * 86_400, "days", 86_400))
 
 
@@ -52,35 +55,62 @@ def show_runs(runs: Sequence[Run], metric: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("Id", no_wrap=True, style="dim")
-    table.add_column("Name", no_wrap=True, min_width=8)
-    one = len({run.experiment for run in runs}) == 1
-    if not one:
-        table.add_column("Experiment", no_wrap=True)
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Started", no_wrap=True)
-    table.add_column("Took", no_wrap=True, justify="right")
-    if metric is not None:
-        table.add_column(_plain(metric), no_wrap=True, justify="right", min_width=8)
-        table.add_column("", no_wrap=True, min_width=_WIDTH)
-    for run in runs:
-        table.add_row(*_cells(run, metric, experiment=not one))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    columns = _fitting(_columns(runs, metric), console.width)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    for column in columns:
+        width = None if column.title == "Name" else column.width
+        table.add_column(_plain(column.title), no_wrap=True, min_width=width, justify=column.justify)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*cells)
+    console.print(table)
 
 
-def _cells(run: Run, metric: str | None, *, experiment: bool) -> list[Text]:
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cells: list[Text]
+    rank: int
+    justify: Literal["left", "right"] = "left"
+
+    @property
+    def width(self) -> int:
+        return max(cell.cell_len for cell in [_plain(self.title), *self.cells])
+
+
+def _columns(runs: Sequence[Run], metric: str | None) -> list[_Column]:
+    """Give all columns from left to right; the lower the rank, the longer a column stays as the terminal narrows."""
     from rich.text import Text
 
     from ..reports.text import duration
 
-    took = (run.ended_at or datetime.now(timezone.utc)) - run.started_at
-    cells = [_plain(run.id), _plain(run.name), *([_plain(run.experiment)] if experiment else [])]
-    cells.append(Text(run.status, STATUS_STYLES.get(run.status, "")))
-    cells += [_plain(_ago(run.started_at)), Text(duration(took), "" if run.ended_at else "blue")]
+    now = datetime.now(timezone.utc)
+    took = [Text(duration((run.ended_at or now) - run.started_at), "" if run.ended_at else "blue") for run in runs]
+    columns = [
+        _Column("Id", [Text(run.id, "dim") for run in runs], 0),
+        _Column("Name", [_plain(run.name) for run in runs], 0),
+        _Column("Experiment", [_plain(run.experiment) for run in runs], 5),
+        _Column("Status", [Text(run.status, STATUS_STYLES.get(run.status, "")) for run in runs], 1),
+        _Column("Started", [_plain(_ago(run.started_at)) for run in runs], 4),
+        _Column("Took", took, 6, "right"),
+    ]
     if metric is not None:
-        cells += [_plain(text_of(run.metrics.get(metric))), Text(_spark(run, metric), "cyan")]
-    return cells
+        last = [_plain(text_of(run.metrics.get(metric))) for run in runs]
+        curves = [Text(_spark(run, metric), "cyan") for run in runs]
+        columns += [_Column(metric, last, 2, "right"), _Column("", curves, 3)]
+    one = len({run.experiment for run in runs}) == 1
+    return [column for column in columns if not (one and column.title == "Experiment")]
+
+
+def _fitting(columns: list[_Column], width: int) -> list[_Column]:
+    """Leave out what a narrow terminal has no room for; ids stay whole, names give way first."""
+    left, kept = width, set[int]()
+    for column in sorted(columns, key=lambda column: column.rank):
+        need = (min(column.width, _NAME) if column.title == "Name" else column.width) + _GAP
+        if column.rank == 0 or need <= left:
+            left -= need
+            kept.add(column.rank)
+    return [column for column in columns if column.rank in kept]
 
 
 def _spark(run: Run, metric: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import RunNotFound
+from ..errors import ArtifactError, RunNotFound
 from ..store import Run, Store, get_run, search_runs
 from ..store.datasets import RunDataset, run_datasets
 from ..store.environments import RunEnvironment, run_environment
@@ -26,7 +26,7 @@ class Background:
     Attributes:
         datasets: What it used.
         environment: What it ran with, or None where that is not known.
-        artifacts: What it left.
+        artifacts: What it left, or None where that could not be read.
         parent: The run that it is a part of, or None.
         children: Its parts, the first begun first, up to some number.
         reused: The parts whose results came from Prefect's cache.
@@ -35,7 +35,7 @@ class Background:
 
     datasets: Sequence[RunDataset] = ()
     environment: RunEnvironment | None = None
-    artifacts: Sequence[Artifact] = ()
+    artifacts: Sequence[Artifact] | None = ()
     parent: Run | None = None
     children: Sequence[Run] = ()
     reused: Sequence[ReusedRun] = ()
@@ -43,21 +43,24 @@ class Background:
 
 
 def read_background(run: Run, *, store: Store) -> Background:
-    """Read what lies around a run.
-
-    Raises:
-        ArtifactError: Where its artifacts lie cannot be read.
-    """
+    """Read what lies around a run; artifacts that cannot be reached are no reason to have no report."""
     children, reused = _children(run, store), reused_runs(run.id, store=store)
     return Background(
         run_datasets(run.id, store=store),
         run_environment(run.id, store=store),
-        list_artifacts(run.id, store=store),
+        _artifacts(run, store),
         _parent(run, store),
         children[:_CHILDREN],
         reused[:_CHILDREN],
         more=max(len(children), len(reused)) > _CHILDREN,
     )
+
+
+def _artifacts(run: Run, store: Store) -> list[Artifact] | None:
+    try:
+        return list_artifacts(run.id, store=store)
+    except ArtifactError:
+        return None
 
 
 def _parent(run: Run, store: Store) -> Run | None:

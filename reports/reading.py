@@ -48,7 +48,6 @@ def report_of(
 
     Raises:
         RunNotFound: No run has this id.
-        ArtifactError: Where its artifacts lie cannot be read.
     """
     store = current_store(store)
     found = run if isinstance(run, Run) else get_run(run, store=store)
@@ -61,7 +60,7 @@ def save_run_report(run: str | Run, path: str | Path, *, store: Store | None = N
 
     Raises:
         RunNotFound: No run has this id.
-        ArtifactError: The file cannot be written, or where the run's artifacts lie cannot be read.
+        ArtifactError: The file cannot be written.
     """
     from .html import report_page
 

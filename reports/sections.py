@@ -88,6 +88,8 @@ def environment_section(background: Background) -> list[str]:
 
 def artifact_section(run: Run, background: Background) -> list[str]:
     """Tell what files the run left."""
+    if background.artifacts is None:
+        return ["## Artifacts", "They could not be reached when this report was written."]
     if not background.artifacts:
         return []
     shown = background.artifacts[:ROWS]

@@ -98,6 +98,15 @@ def test_a_terminal_lists_runs_with_their_curves(look: list[str]) -> None:
     assert ordered[0].split() == ["Id", "Name", "Status", "Started", "Took", "odd"]
 
 
+@pytest.mark.parametrize("columns", [40, 70, 80, 100, 120])
+def test_a_narrow_terminal_keeps_ids_whole(look: list[str], columns: int) -> None:
+    listed = _in_a_terminal("list", "-e", "look", "--metric", "loss", columns=columns).splitlines()
+    first = next(line for line in listed if look[0] in line)
+    assert all(len(line) <= max(columns, 50) for line in listed)
+    assert ("Completed" in first) == (columns >= 70)
+    assert any(block in first for block in _BLOCKS) == (columns >= 100)
+
+
 def test_a_terminal_plots_a_run(look: list[str]) -> None:
     shown = _in_a_terminal("show", look[0])
     assert "loss  20.5" in shown

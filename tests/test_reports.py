@@ -254,6 +254,11 @@ def test_the_whole_report_tells_what_lies_around_the_run() -> None:
     assert "| note |" not in markdown
 
 
+def test_artifacts_out_of_reach_are_no_reason_to_have_no_report() -> None:
+    markdown = render_run_report(_run({}), {}, background=_background(artifacts=None)).markdown
+    assert "They could not be reached" in markdown
+
+
 def test_a_report_as_html_obeys_no_html() -> None:
     run = _run({"loss": _history([1, 2])}, tags={"note": "<script>alert(1)</script> [x](javascript:alert(1)) **b**"})
     report = render_run_report(run, {"loss": _history([1, 2])}, background=_background(), diagram=False)
