@@ -57,7 +57,7 @@ def _digest(script: str) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files(__package__ or "") / "page" / name).read_text(encoding="utf-8")
+    return (files(__package__ or "") / "assets" / name).read_text(encoding="utf-8")
 
 
 @cache
