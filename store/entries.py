@@ -108,12 +108,12 @@ def close_entry(run_id: str, attempt: int, status: str, *, at: int, error: str |
 
 def result_entry(run_id: str, key: str) -> Entry:
     """Record that Prefect keeps what a run has produced under this key."""
-    return {"do": "result", "run": run_id, "key": key}
+    return {"do": "result", "run": run_id, "under": key}
 
 
 def reuse_entry(parent_id: str, task_run_id: str, key: str, name: str) -> Entry:
     """Record that a task run below a run has taken the result under this key from Prefect's cache."""
-    return {"do": "reuse", "run": parent_id, "task_run": task_run_id, "key": key, "name": name}
+    return {"do": "reuse", "run": parent_id, "task_run": task_run_id, "under": key, "name": name}
 
 
 def names_in(entry: Entry) -> Iterable[str]:
@@ -190,11 +190,11 @@ def _close(connection: Connection, _: Ids, seq: int, entry: Entry) -> None:
 
 
 def _result(connection: Connection, _: Ids, _seq: int, entry: Entry) -> None:
-    upsert(connection, schema.results, {"key": entry["key"]}, {"run_id": entry["run"], "at": now_ms()})
+    upsert(connection, schema.results, {"key": entry["under"]}, {"run_id": entry["run"], "at": now_ms()})
 
 
 def _reuse(connection: Connection, _: Ids, _seq: int, entry: Entry) -> None:
-    query = sa.select(schema.results.c.run_id).where(schema.results.c.key == entry["key"])
+    query = sa.select(schema.results.c.run_id).where(schema.results.c.key == entry["under"])
     producer = connection.execute(query).scalar()
     if producer is None:  # it was not tracked
         return

@@ -335,7 +335,7 @@ class _Reader:
         return (behind - position) // SLOT
 
     def _take_entry(self, entry: Entry, behind: int) -> None:
-        if "key" in entry:
+        if "do" not in entry:
             self._keys[entry["key"]] = SeriesKey(entry["run"], entry["attempt"], entry["name"])
         else:
             self._entries.append((behind, entry))

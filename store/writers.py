@@ -47,8 +47,13 @@ def _replay(store: Store, file: Abandoned) -> int:
     with store.write() as connection:
         mark = mark_of(connection, file.id)
     keys: dict[int, SeriesKey] = {}
-    read_batch(file.data, keys, START, mark)
-    batch, end = read_batch(file.data, keys, mark)
+    try:
+        read_batch(file.data, keys, START, mark)
+        batch, end = read_batch(file.data, keys, mark)
+    except (ValueError, LookupError, TypeError) as error:  # of another version, or damaged
+        aside = file.path.rename(file.path.with_suffix(".unreadable"))
+        _log.error("The journal of a process that died cannot be read (%r); it is kept as %s.", error, aside)
+        return 0
     if len(batch):
         applied = apply_batch(store, file.id, batch, mark, end, Tails())
         for conflict in applied.conflicts.values():
