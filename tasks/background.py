@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 __all__ = ["Background", "background"]
 
-_EXIT_PATIENCE = 10.0
+_EXIT_PATIENCE = 5.0
 _log = logging.getLogger("prefect_ml")
 
 
@@ -24,7 +24,7 @@ class Background:
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
         # Exit handlers run last in, first out: before the writer's, which was imported first.
-        atexit.register(self.drain, _EXIT_PATIENCE)
+        atexit.register(self._end)
 
     def _reset(self) -> None:
         self._jobs: deque[Callable[[], None]] = deque()
@@ -47,6 +47,10 @@ class Background:
         with self._changed:
             return self._changed.wait_for(lambda: not self._busy, patience)
 
+    def _end(self) -> None:
+        if not self.drain(_EXIT_PATIENCE):
+            _log.warning("This process ends before all was found out about the code and software of its runs.")
+
     def _work(self) -> None:
         while True:
             with self._changed:
@@ -64,7 +68,7 @@ class Background:
         """Children of multiprocessing leave without the exit handlers of the interpreter, but call its finalizers."""
         if not self._finalized and (util := sys.modules.get("multiprocessing.util")):
             self._finalized = True
-            util.Finalize(None, self.drain, (_EXIT_PATIENCE,), exitpriority=10)  # that of the writer has 0
+            util.Finalize(None, self._end, exitpriority=10)  # that of the writer has 0
 
 
 background = Background()

@@ -49,7 +49,9 @@ class Repository:
             tell: Gets what is known before the changes are uploaded, which may take long.
         """
         if self.known is None:
-            state = code_state(self._folder, ignored=self._ours)
+            # An installed library is not what the repository around its environment holds.
+            installed = "site-packages" in self._folder.parts
+            state = None if installed else code_state(self._folder, ignored=self._ours)
             found = _source(state) if state else Source(str(self._folder))
             if state and state.dirty:
                 tell(found)

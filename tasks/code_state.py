@@ -28,6 +28,8 @@ _PRIVATE = (".env", ".netrc", ".pypirc", "id_rsa", "id_ed25519", "credentials")
 _PRIVATE_SUFFIXES = (".pem", ".key", ".p12", ".pfx", ".keystore")
 # What users have configured must not change what a patch looks like, nor start programs of theirs.
 _PLAIN = ("-c", "core.quotePath=false", "-c", "core.fsmonitor=false", "-c", "diff.noprefix=false")
+# What Git sets for its hooks would lead to the repository that the hook belongs to.
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
 _DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--ignore-submodules=dirty")
 
 
@@ -222,7 +224,8 @@ def _batches(paths: Iterable[str]) -> Iterable[list[str]]:
 def _git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) -> bytes | None:
     command = ["git", *_PLAIN, "-c", "diff.mnemonicPrefix=false", *arguments]
     # Paths are paths and no patterns, and nothing of the repository is written by the way.
-    environ = {**os.environ, "GIT_LITERAL_PATHSPECS": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(more or {})}
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+    environ = {**inherited, "GIT_LITERAL_PATHSPECS": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(more or {})}
     try:
         answer = subprocess.run(
             command,
