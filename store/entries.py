@@ -111,9 +111,9 @@ def result_entry(run_id: str, key: str) -> Entry:
     return {"do": "result", "run": run_id, "under": key}
 
 
-def reuse_entry(parent_id: str, task_run_id: str, key: str, name: str) -> Entry:
-    """Record that a task run below a run has taken the result under this key from Prefect's cache."""
-    return {"do": "reuse", "run": parent_id, "task_run": task_run_id, "under": key, "name": name}
+def reuse_entry(parent_id: str, task_run_id: str, path: str, name: str) -> Entry:
+    """Record that a task run below a run has taken from Prefect's cache what lies at a path that ends with its key."""
+    return {"do": "reuse", "run": parent_id, "task_run": task_run_id, "at": path, "name": name}
 
 
 def names_in(entry: Entry) -> Iterable[str]:
@@ -194,8 +194,10 @@ def _result(connection: Connection, _: Ids, _seq: int, entry: Entry) -> None:
 
 
 def _reuse(connection: Connection, _: Ids, _seq: int, entry: Entry) -> None:
-    query = sa.select(schema.results.c.run_id).where(schema.results.c.key == entry["under"])
-    producer = connection.execute(query).scalar()
+    parts = str(entry["at"]).split("/")
+    keys = schema.results.c.key
+    query = sa.select(schema.results.c.run_id).where(keys.in_(["/".join(parts[n:]) for n in range(len(parts))]))
+    producer = connection.execute(query.order_by(sa.func.length(keys).desc())).scalar()
     if producer is None:  # it was not tracked
         return
     row = {"task_run_id": entry["task_run"], "parent_id": entry["run"], "run_id": producer, "name": entry["name"]}

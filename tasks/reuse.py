@@ -39,9 +39,9 @@ def note_result(run: ActiveRun, prefect: PrefectRun) -> None:
 
 def note_reuse(_: object, task_run: Any, state: Any) -> None:
     """Prefect's hook: record that a task run has taken its result from the cache."""
-    key = getattr(getattr(state.data, "metadata", state.data), "storage_key", None)
+    path = getattr(getattr(state.data, "metadata", state.data), "storage_key", None)
     outer = current_run()
     parent = outer.id if outer else task_run.flow_run_id and str(task_run.flow_run_id)
-    if state.name == "Cached" and key and parent:
+    if state.name == "Cached" and path and parent:
         store = outer.store if outer else current_store()
-        writer_for(store).post(reuse_entry(parent, str(task_run.id), str(key), task_run.name))
+        writer_for(store).post(reuse_entry(parent, str(task_run.id), str(path), task_run.name))
