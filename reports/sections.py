@@ -63,6 +63,10 @@ def code_section(run: Run) -> list[str]:
         ("Remote", source.remote),
         ("Local changes", source.changes and f"recorded as {source.changes}"),
         ("Flow", prefect.get("flow")),
+        (
+            "Flow parameters",
+            ", ".join(f"{name} = {value}" for name, value in (prefect.get("parameters") or {}).items()),
+        ),
         ("Deployment", prefect.get("deployment")),
         ("Work pool", prefect.get("work_pool")),
         ("Artifacts", run.artifact_uri),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -201,3 +202,44 @@ def test_code_and_its_local_changes_come_first(home: Path, tmp_path: Path) -> No
     moved = diff_runs(clean, committed).causes[0]
     assert (moved.name, moved.a) == ("commit", commit)
     assert len(search_runs("")) == 4
+
+
+_SCRIPT = """
+import sys
+import pandas as pd
+from prefect_ml import log_dataset, start_run
+with start_run(experiment="around", name=sys.argv[1]) as run:
+    rows = int(sys.argv[1])
+    log_dataset(pd.DataFrame({"x": range(rows)} | ({"y": 1} if rows > 3 else {})), name="wine", role="training")
+print(run.id)
+"""
+
+
+def test_data_and_packages_are_compared(home: Path, tmp_path: Path) -> None:
+    def train(rows: int, **versions: str) -> str:
+        site = tmp_path / f"site {rows}"
+        for name, version in versions.items():
+            about = site / f"{name}-{version}.dist-info"
+            about.mkdir(parents=True)
+            (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        environ = {**os.environ, "PYTHONPATH": str(site)}
+        command = [sys.executable, "-c", _SCRIPT, str(rows)]
+        ended = subprocess.run(
+            command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    first, second = (
+        train(3, patched="1.0.1", minor="1.0", major="1.9"),
+        train(4, patched="1.0.2", minor="1.1", major="2.0"),
+    )
+    diff = diff_runs(first, second)
+    (data,) = (one for one in diff.causes if one.kind == "dataset")
+    assert (data.name, data.note) == ("wine (training)", "3 \N{RIGHTWARDS ARROW} 4 rows; column y added")
+    packages = [(one.name, one.a, one.b) for one in diff.causes if one.kind == "environment"]
+    assert packages == [("major", "1.9", "2.0"), ("minor", "1.0", "1.1"), ("patched", "1.0.1", "1.0.2")]
+    columns = {(one.group, one.name): one for one in compare_runs([first, second]).columns}
+    assert columns["datasets", "wine (training)"].differs
+    assert columns["environment", "packages"].differs
+    assert not columns["environment", "Python"].differs
