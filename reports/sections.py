@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .background import NOTE, Background
 from .markdown import ROWS, more, table
@@ -54,6 +54,7 @@ def data_section(background: Background) -> list[str]:
 def code_section(run: Run) -> list[str]:
     """Tell where the code came from, in which state it was, and what in Prefect ran it."""
     source, prefect = run.source, run.source.prefect or {}
+    given: Mapping[str, Any] = prefect.get("parameters") or {}
     changed = {True: " with local changes", False: "", None: ""}[source.dirty]
     rows = [
         ("Project", source.project),
@@ -63,10 +64,7 @@ def code_section(run: Run) -> list[str]:
         ("Remote", source.remote),
         ("Local changes", source.changes and f"recorded as {source.changes}"),
         ("Flow", prefect.get("flow")),
-        (
-            "Flow parameters",
-            ", ".join(f"{name} = {value}" for name, value in (prefect.get("parameters") or {}).items()),
-        ),
+        ("Flow parameters", ", ".join(f"{name} = {value}" for name, value in given.items())),
         ("Deployment", prefect.get("deployment")),
         ("Work pool", prefect.get("work_pool")),
         ("Artifacts", run.artifact_uri),
