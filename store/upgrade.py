@@ -29,13 +29,11 @@ def ensure_schema(store: Store) -> None:
     Raises:
         StoreError: The store is newer than this code, or older and in need of `prefect-ml store upgrade`.
     """
-    revision = _revision(store)
+    with store.read() as connection:
+        revision = _revision(connection)
+    _refuse_newer(store, revision)
     if revision is None:
         _create(store)
-    elif revision not in REVISIONS:
-        raise StoreError(
-            f"The store {store.url} was made by a newer prefect-ml (revision {revision}); upgrade this one."
-        )
     elif revision != HEAD:
         raise StoreError(f"The store {store.url} is of an older prefect-ml; run `prefect-ml store upgrade` once.")
 
@@ -44,6 +42,9 @@ def upgrade_store(store: Store) -> str:
     """Run the migrations that are missing, in one transaction, and give the revision reached.
 
     Two machines may call this at once: the second waits, and finds nothing left to do.
+
+    Raises:
+        StoreError: The store is newer than this code, or cannot be reached.
     """
     from alembic import command
     from alembic.config import Config
@@ -53,6 +54,7 @@ def upgrade_store(store: Store) -> str:
     config.set_main_option("path_separator", "os")
     with store.migrating() as connection:
         _alone(connection)
+        _refuse_newer(store, _revision(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return HEAD
@@ -73,11 +75,17 @@ def _alone(connection: Connection) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7337160315)"))
 
 
-def _revision(store: Store) -> str | None:
-    with store.read() as connection:
-        if not _has_version_table(connection):
-            return None
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+def _refuse_newer(store: Store, revision: str | None) -> None:
+    if revision is not None and revision not in REVISIONS:
+        raise StoreError(
+            f"The store {store.url} was made by a newer prefect-ml (revision {revision}); upgrade this one."
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if not _has_version_table(connection):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _has_version_table(connection: Connection) -> bool:
