@@ -7,6 +7,7 @@
     │   ├── NoActiveRun (RuntimeError)     log_* was called with no run open
     │   ├── RunNotFound (LookupError)
     │   ├── ExperimentNotFound (LookupError)
+    │   ├── ExperimentExists (ValueError)  another experiment bears this name
     │   ├── RunClosed (RuntimeError)       a write to a run that has ended
     │   ├── ParamConflict (ValueError)     a param was given a second, different value
     │   └── FilterError (ValueError)       a search filter that does not parse or compile
@@ -47,6 +48,7 @@ __all__ = [
     "BentoFailed",
     "EndpointNotFound",
     "EnvironmentFailed",
+    "ExperimentExists",
     "ExperimentNotFound",
     "FilterError",
     "GateFailed",
@@ -123,7 +125,19 @@ class ExperimentNotFound(TrackingError, LookupError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"There is no experiment {name!r} in this store; check the name.")
+        super().__init__(
+            f"There is no experiment {name!r} in this store; `prefect-ml experiments list` shows those that exist."
+        )
+
+
+class ExperimentExists(TrackingError, ValueError):
+    """Another experiment bears this name."""
+
+    exit_code = 2
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is an experiment {name!r} already; choose another name, or rename that one first.")
 
 
 class RunClosed(TrackingError, RuntimeError):
