@@ -261,6 +261,19 @@ def test_a_click_hides_a_run_everywhere(few: Path, browser: Page) -> None:
     page.until(f"{lines} === 1")
 
 
+def test_pointing_at_a_run_brings_it_forward(few: Path, browser: Page) -> None:
+    page = browser.show(few)
+    page.draw_all()
+    page.until("document.querySelectorAll('#parallel path.run').length === 5")
+    page.evaluate("document.querySelectorAll('tbody tr')[2].dispatchEvent(new MouseEvent('mouseenter'))")
+    lit = "[...document.querySelectorAll('.quiet .lit')].map((one) => one.dataset.run ?? one.__data__[0].trace.meta)"
+    found = page.evaluate(lit)
+    assert len(found) > 2
+    assert {int(one) for one in found} == {2}
+    page.evaluate("document.querySelectorAll('tbody tr')[2].dispatchEvent(new MouseEvent('mouseleave'))")
+    assert page.evaluate("document.querySelectorAll('.quiet').length") == 0
+
+
 def test_curves_have_smoothing_scales_and_axes(few: Path, browser: Page) -> None:
     page = browser.show(few)
     page.draw_all()
