@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -141,14 +142,14 @@ def test_the_run_page_shows_metrics_and_curve(
 
 
 def _dom_with(chromium: str, page: str, text: str, tmp_path: Path) -> str:
-    """The page's DOM once it shows `text`: the browser's own clock runs ahead, so a busy machine may take two goes."""
-    dom = ""
+    """The page's DOM once it shows `text`: the browser's own clock runs ahead, so a busy machine takes several goes."""
     deadline = time.monotonic() + 180
-    for attempt in range(6):
+    for attempt in itertools.count():
         dom = _dom(chromium, page, tmp_path / str(attempt))
         if text in dom or time.monotonic() > deadline:
-            break
-    return dom
+            return dom
+        time.sleep(1)
+    raise AssertionError("unreachable")
 
 
 def _dom(chromium: str, page: str, profile: Path) -> str:
