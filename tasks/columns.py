@@ -57,7 +57,7 @@ class Column:
 
 
 def column_of_array(name: str, array: Any, nulls: Any = None, *, zone: str = "") -> Column:
-    """Give a numpy array; more dimensions than one are part of its type.
+    """Give a numpy array, which has at least one dimension; the others are part of its type.
 
     Args:
         name: Name of the column.
@@ -68,21 +68,19 @@ def column_of_array(name: str, array: Any, nulls: Any = None, *, zone: str = "")
     Raises:
         TrackingError: It holds objects that have no stable form.
     """
-    import numpy as np
-
     kind = array.dtype.kind
-    if kind == "O":
-        return column_of_objects(name, array.reshape(-1).tolist(), nulls)
-    if kind in "SU":
-        return column_of_objects(name, array.reshape(-1).tolist())
+    inner = f"[{','.join(map(str, array.shape[1:]))}]" if array.ndim > 1 else ""
+    if inner and kind in "OSUMm":
+        flat = column_of_array(name, array.reshape(-1), zone=zone)
+        return Column(name, flat.kind + inner, flat.chunks)
+    if kind in "OSU":
+        return column_of_objects(name, array.tolist(), nulls)
     if kind in "Mm":
         return _times(name, array, zone)
-    inner = f"[{','.join(map(str, array.shape[1:]))}]" if array.ndim > 1 else ""
-    called = array.dtype.newbyteorder("=").name + inner
     convert = _floats if kind in "fc" else whole_numbers
-    slices = _slices(len(array)) if array.ndim else iter([slice(None)])
-    chunks = (convert(np.atleast_1d(array[one]), None if nulls is None else nulls[one]) for one in slices)
-    return Column(name, called, chunks)
+    parts = ((array[one], None if nulls is None else nulls[one]) for one in _slices(len(array)))
+    called = array.dtype.newbyteorder("=").name + inner
+    return Column(name, called, (convert(values, missing) for values, missing in parts))
 
 
 def column_of_objects(name: str, values: Sequence[Any], nulls: Any = None) -> Column:

@@ -115,7 +115,7 @@ def _of_array(data: Any) -> Content:
     if array.dtype.names:
         named = (column_of_array(name, array[name]) for name in array.dtype.names)
         return _of_columns("numpy", rows, named)
-    return _of_columns("numpy", rows, iter([column_of_array("", array)]))
+    return _of_columns("numpy", rows, iter([column_of_array("", np.atleast_1d(array))]))
 
 
 def _of_sparse(data: Any) -> Content:

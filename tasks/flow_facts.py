@@ -108,7 +108,7 @@ def shown(value: Any, depth: int = 0) -> Any:
     """Give a parameter as a record may hold it: plain values as they are, blocks by name, secrets masked."""
     if isinstance(value, (bool, int, type(None))) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    name = _MASK if hasattr(value, "get_secret_value") else _block_name(value)
+    name = _MASK if hasattr(cast("Any", type(value)), "get_secret_value") else _block_name(value)
     fields = None if name else _fields(value)
     if depth < _DEEPEST and fields is not None:
         few = list(fields.items())[:_MOST]

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,7 @@ def log_table(table: Any, to: str = "table.parquet", *, run: ActiveRun | None = 
     def save(file: Path) -> None:
         try:
             write(table, kind, file)
-        except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        except _faults() as error:
             reason = str(error).strip().partition("\n")[0]
             raise TrackingError(
                 f"The table cannot be written as {to!r} ({reason}); use columns of one type."
@@ -92,6 +93,13 @@ def load_table(run_id: str, path: str = "table.parquet", *, store: Store | None 
             raise TrackingError(f"{path!r} of run {run_id} cannot be read as a table ({reason}).") from error
 
 
+def _faults() -> tuple[type[Exception], ...]:
+    """Give what libraries raise about a table; those of Arrow are among Python's own."""
+    own = (TypeError, ValueError, AttributeError, NotImplementedError)
+    polars = sys.modules.get("polars")
+    return (*own, polars.exceptions.PolarsError) if polars else own
+
+
 def _format_of(path: str) -> str:
     kind = PurePosixPath(path).suffix.lower()
     if kind not in _FORMATS:
@@ -120,9 +128,10 @@ def _write_polars(table: Any, kind: str, file: Path) -> None:
 def _write_arrow(table: Any, kind: str, file: Path) -> None:
     if not hasattr(table, "column_names"):
         raise TypeError(f"it is a {type(table).__name__} and no table")
+    if not hasattr(table, "combine_chunks"):
+        table = _arrow().Table.from_batches([table])
     if kind == ".parquet":
-        parquet = importlib.import_module("pyarrow.parquet")
-        parquet.write_table(_arrow().table(table) if hasattr(table, "columns") else table, file)
+        importlib.import_module("pyarrow.parquet").write_table(table, file)
     elif kind == ".csv":
         importlib.import_module("pyarrow.csv").write_csv(table, file)
     else:
@@ -196,5 +205,5 @@ def _arrow(module: str = "pyarrow") -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise TrackingError(
-            "This kind of table needs pyarrow: install prefect-ml[arrow], or log the table as .csv or .json."
+            "Parquet, and reading tables without pandas, need pyarrow: install prefect-ml[arrow], or log .csv or .json."
         ) from error

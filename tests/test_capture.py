@@ -150,6 +150,19 @@ def test_code_without_a_commit_or_a_repository_is_no_error(repository: Path, tmp
     assert content(bare) == content(repository)
 
 
+def test_the_repository_is_that_of_the_code_even_inside_a_hook_of_another_and_none_for_installed_libraries(
+    repository: Path, tmp_path: Path
+) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+    (run_id,) = train(repository, GIT_DIR=str(tmp_path / "elsewhere"), GIT_INDEX_FILE=str(tmp_path / "index"))
+    assert get_run(run_id).source.commit == commit
+    library = repository / "env" / "site-packages"
+    library.mkdir(parents=True)
+    shutil.copy(repository / "train.py", library)
+    source = get_run(train(library)[0]).source
+    assert (source.project, source.commit) == (str(library), None)
+
+
 def test_no_run_waits_for_git_and_a_short_script_records_it_all_the_same(repository: Path, tmp_path: Path) -> None:
     """Git is one that waits until it may answer; the script lets it only after its run is closed and read."""
     slow, go = tmp_path / "bin" / "git", tmp_path / "go"
