@@ -22,7 +22,17 @@ if TYPE_CHECKING:
         rollback_endpoint,
         save_model,
     )
-    from .store import get_run, metric_history, search_runs
+    from .store import count_runs, get_run, metric_history, search_runs
+    from .store.deletion import delete_run, restore_run
+    from .store.experiments import (
+        create_experiment,
+        delete_experiment,
+        list_experiments,
+        move_runs,
+        rename_experiment,
+        restore_experiment,
+    )
+    from .store.exporting import export_runs
     from .store.run_artifacts import download_artifacts, list_artifacts
     from .tasks.active import current_run
     from .tasks.autolog import autolog
@@ -63,7 +73,17 @@ _MODULES = {
         "rollback_endpoint",
         "save_model",
     ),
-    ".store": ("get_run", "metric_history", "search_runs"),
+    ".store": ("count_runs", "get_run", "metric_history", "search_runs"),
+    ".store.deletion": ("delete_run", "restore_run"),
+    ".store.experiments": (
+        "create_experiment",
+        "delete_experiment",
+        "list_experiments",
+        "move_runs",
+        "rename_experiment",
+        "restore_experiment",
+    ),
+    ".store.exporting": ("export_runs",),
     ".store.run_artifacts": ("download_artifacts", "list_artifacts"),
     ".tasks.active": ("current_run",),
     ".tasks.autolog": ("autolog",),
@@ -96,16 +116,22 @@ __all__ = [
     "autolog",
     "build_bento",
     "compare_runs",
+    "count_runs",
+    "create_experiment",
     "current_run",
+    "delete_experiment",
+    "delete_run",
     "deploy_endpoint",
     "diff_runs",
     "download_artifacts",
+    "export_runs",
     "get_endpoint",
     "get_model_version",
     "get_run",
     "infer_signature",
     "list_artifacts",
     "list_endpoints",
+    "list_experiments",
     "load_model",
     "load_table",
     "log_artifact",
@@ -124,8 +150,12 @@ __all__ = [
     "log_text",
     "metric_history",
     "model_history",
+    "move_runs",
     "promote",
     "register_model",
+    "rename_experiment",
+    "restore_experiment",
+    "restore_run",
     "rollback_endpoint",
     "run_project",
     "save_model",

@@ -35,6 +35,7 @@ _COMMANDS = (
     _Lazy("agent", "services", "Own this host's endpoints; `up` starts it in the background."),
     _Lazy("run", "projects", "Run a project in its declared environment."),
     _Lazy("runs", "runs", "List and show tracked runs."),
+    _Lazy("experiments", "experiments", "List, create, rename, delete and restore experiments."),
     _Lazy("artifacts", "artifacts", "List and download what runs have logged."),
     _Lazy("models", "models", "List, register and promote models."),
     _Lazy("endpoints", "endpoints", "List, show and stop the served models."),

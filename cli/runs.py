@@ -12,6 +12,7 @@ from .compare import compare, diff, report
 from .output import json_option, print_json, show_pairs, show_table, text_of
 from .run_ids import find_run
 from .run_table import is_terminal, main_metric, show_runs
+from .runs_change import delete, export, move, restore
 
 if TYPE_CHECKING:
     from ..store import Run
@@ -31,6 +32,8 @@ def runs() -> None:
 runs.add_command(compare)
 runs.add_command(diff)
 runs.add_command(report)
+for _command in (delete, restore, move, export):
+    runs.add_command(_command)
 
 
 @runs.command("list")

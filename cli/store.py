@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .output import json_option, print_json
+
 __all__ = ["store"]
 
 
@@ -31,3 +33,27 @@ def recover() -> None:
 
     count = replay(open_store())
     click.echo(f"Recovered {count} {'point' if count == 1 else 'points'}.")
+
+
+@store.command("gc")
+@click.option("--older-than", "days", type=float, default=30, show_default=True, help="Days since it was deleted.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@json_option
+def collect(days: float, dry_run: bool, as_json: bool) -> None:
+    """Remove for good what was deleted long ago: runs, experiments, and their artifacts."""
+    from dataclasses import asdict
+
+    from ..store.deletion import collect_garbage
+
+    found = collect_garbage(older_than_days=days, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(found))
+        return
+    done = "Would remove" if dry_run else "Removed"
+    for what, names in (("run", found.runs), ("experiment", found.experiments), ("artifacts", found.artifacts)):
+        for name in names:
+            click.echo(f"{done} {what} {name}")
+    for run_id, reason in found.kept.items():
+        click.echo(f"Kept run {run_id}: {reason}")
+    if not found.runs and not found.experiments:
+        click.echo(f"Nothing was deleted more than {days:g} days ago.")

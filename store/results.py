@@ -58,6 +58,10 @@ class RunList(list[Run]):
         columns = {name: arrow.array(values, type=_arrow_type(arrow, name)) for name, values in self._table()}
         return arrow.table(columns)
 
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Give the same as one tuple per run; what a run lacks is None."""
+        return zip(*(values for _, values in self._table()), strict=True)
+
     def _repr_html_(self) -> str:
         table = [(name, values[:_SHOWN]) for name, values in self._table()]
         head = "".join(f"<th>{escape(name)}</th>" for name, _ in table)
