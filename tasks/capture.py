@@ -42,6 +42,11 @@ class Repository:
         self._ours = (home, *([] if "://" in artifact_root else [Path(artifact_root)]))
         self.known: Source | None = None
 
+    @property
+    def is_uploading(self) -> bool:
+        """Whether what differs from the commit may be on its way to another machine."""
+        return self.known is None and "://" in self._artifact_root
+
     def look(self, tell: Callable[[Source], None]) -> Source:
         """Find out, or give what was found before.
 
@@ -101,6 +106,11 @@ class Capture:
     def wait(self) -> None:
         """Wait until all is told, at most a few seconds."""
         background.drain(_PATIENCE)
+
+    def wait_for_upload(self) -> None:
+        """Wait where something may be sent to another machine: a process that is ending cannot do that any more."""
+        if self._repository and self._repository.is_uploading:
+            self.wait()
 
     def _find_out(self, run_id: str, writer: Writer) -> None:
         def tell(source: Source) -> None:

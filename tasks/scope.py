@@ -163,6 +163,7 @@ def close_scope(run: ActiveRun, status: str, error: str | None = None) -> None:
     in_prefect = innermost_prefect_run()
     if in_prefect and in_prefect.id == run.id and status == "Completed":
         note_result(run, in_prefect)
+    run.capture.wait_for_upload()
     ended_at = time.time_ns() // 1_000_000 + run.skew
     run.writer.run_closed(run.id, close_entry(run.id, run.attempt, status, at=ended_at, error=error))
     if in_prefect:
