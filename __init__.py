@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from .tasks.active import current_run
     from .tasks.autolog import autolog
     from .tasks.compare import compare_runs
-    from .tasks.datasets import log_dataset
+    from .tasks.data.datasets import log_dataset
+    from .tasks.data.media import log_figure, log_image
+    from .tasks.data.tables import load_table, log_table
     from .tasks.log import (
         log_artifact,
         log_artifacts,
@@ -52,11 +54,9 @@ if TYPE_CHECKING:
         set_tag,
         set_tags,
     )
-    from .tasks.media import log_figure, log_image
     from .tasks.models import log_model
     from .tasks.promotion import promote, register_model
     from .tasks.scope import start_run
-    from .tasks.tables import load_table, log_table
     from .tasks.track import track
 
 _MODULES = {
@@ -88,7 +88,7 @@ _MODULES = {
     ".tasks.active": ("current_run",),
     ".tasks.autolog": ("autolog",),
     ".tasks.compare": ("compare_runs",),
-    ".tasks.datasets": ("log_dataset",),
+    ".tasks.data.datasets": ("log_dataset",),
     ".tasks.log": (
         "log_artifact",
         "log_artifacts",
@@ -103,11 +103,11 @@ _MODULES = {
         "set_tag",
         "set_tags",
     ),
-    ".tasks.media": ("log_figure", "log_image"),
+    ".tasks.data.media": ("log_figure", "log_image"),
     ".tasks.models": ("log_model",),
     ".tasks.promotion": ("promote", "register_model"),
     ".tasks.scope": ("start_run",),
-    ".tasks.tables": ("load_table", "log_table"),
+    ".tasks.data.tables": ("load_table", "log_table"),
     ".tasks.track": ("track",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -9,10 +9,10 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
 from . import compare as _compare
-from . import datasets as _datasets
 from . import log as _log
 from . import models as _models
 from . import promotion as _promotion
+from .data import datasets as _datasets
 
 __all__ = ["compare_runs", "log_artifacts", "log_dataset", "log_model", "promote", "register_model"]
 

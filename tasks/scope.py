@@ -23,7 +23,7 @@ from ..store.writers import writer_for
 from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
 from .capture import Capture, capture_source, entry_point_of, notebook_of, source_file_of
 from .reuse import note_result
-from .system_metrics import sampler
+from .system import sampler
 from .texts import checked_text, checked_texts
 
 __all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run", "status_of"]

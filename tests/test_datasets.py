@@ -25,7 +25,7 @@ from sklearn.datasets import load_iris
 from prefect_ml import log_dataset, start_run
 from prefect_ml.errors import NoActiveRun, TrackingError
 from prefect_ml.store.datasets import run_datasets
-from prefect_ml.tasks.content import content_of
+from prefect_ml.tasks.data.content import content_of
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -12,7 +12,7 @@ import pytest
 
 from prefect_ml import list_artifacts, load_table, search_runs
 from prefect_ml.settings import load_settings
-from prefect_ml.tasks.samples import Machine
+from prefect_ml.tasks.system.machine import Machine
 
 PAGE = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
 

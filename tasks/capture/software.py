@@ -10,7 +10,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
-from ..store.records import RunEnvironment
+from ...store.records import RunEnvironment
 
 __all__ = ["software"]
 

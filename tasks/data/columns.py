@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TrackingError
+from ...errors import TrackingError
 
 if TYPE_CHECKING:
     import numpy as np

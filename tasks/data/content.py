@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import TrackingError
+from ...errors import TrackingError
 from .columns import Column, column_of_array
 from .frames import is_of, table_columns
 

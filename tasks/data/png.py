@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import Any
 
-from ..errors import TrackingError
+from ...errors import TrackingError
 
 __all__ = ["as_pixels", "png_of"]
 

@@ -8,10 +8,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import PrefectMLError
+from ...errors import PrefectMLError
 
 if TYPE_CHECKING:
-    from .active import ActiveRun
+    from ..active import ActiveRun
 
 __all__ = ["sampler"]
 
@@ -57,7 +57,7 @@ class Sampler:
             self._reset()
 
     def _sample(self) -> None:
-        from .samples import Machine
+        from .machine import Machine
 
         machine = Machine()
         wait = min(_FIRST_SECONDS, self._interval())
@@ -77,7 +77,7 @@ class Sampler:
         return min((run.store.settings.system_metrics_seconds for run in runs), default=0.0)
 
     def _write(self, values: dict[str, float]) -> None:
-        from .log import log_metrics
+        from ..log import log_metrics
 
         at = time.time_ns() // 1_000_000
         with self._changed:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..errors import TrackingError
-from ..store.entries import dataset_entry
-from ..store.records import RunDataset
-from .active import ActiveRun
-from .addresses import is_url, without_credentials
+from ...errors import TrackingError
+from ...store.entries import dataset_entry
+from ...store.records import RunDataset
+from ..active import ActiveRun
+from ..addresses import is_url, without_credentials
+from ..scope import require_run
+from ..texts import checked_name
 from .content import Content, content_of, content_of_path
-from .scope import require_run
-from .texts import checked_name
 
 __all__ = ["log_dataset"]
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-from ..errors import TrackingError
-from ..store import Store
-from ..store.run_artifacts import download_artifacts
-from .active import ActiveRun
+from ...errors import TrackingError
+from ...store import Store
+from ...store.run_artifacts import download_artifacts
+from ..active import ActiveRun
+from ..scope import require_run
 from .frames import is_of
 from .media import write_artifact
-from .scope import require_run
 
 __all__ = ["load_table", "log_table"]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from ..errors import TrackingError
+from ...errors import TrackingError
 from .columns import Chunk, Column, column_of_array, column_of_objects, moments, per_second, whole_numbers
 
 __all__ = ["is_of", "table_columns"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..running import flow_run, task_run
+from ...running import flow_run, task_run
 
 __all__ = ["FlowFacts", "deployments", "flow_facts", "shown"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .addresses import without_credentials
+from ..addresses import without_credentials
 
 __all__ = ["CodeState", "Patch", "code_state", "make_patch"]
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import TrackingError
-from ..store.artifacts import check_relative, join, put_file
-from .active import ActiveRun
+from ...errors import TrackingError
+from ...store.artifacts import check_relative, join, put_file
+from ..active import ActiveRun
+from ..scope import require_run
 from .frames import is_of
 from .png import as_pixels, png_of
-from .scope import require_run
 
 __all__ = ["log_figure", "log_image", "write_artifact"]
 

@@ -16,11 +16,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArtifactError, StoreError
-from ..store import Source, Store
-from ..store.artifacts import exists, join, put_file
-from ..store.entries import environment_entry, source_entry
-from ..store.writer import Writer
+from ...errors import ArtifactError, StoreError
+from ...store import Source, Store
+from ...store.artifacts import exists, join, put_file
+from ...store.entries import environment_entry, source_entry
+from ...store.writer import Writer
 from .background import background
 from .code_state import CodeState, code_state, make_patch
 from .flow_facts import deployments, flow_facts
