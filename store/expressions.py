@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
 
-__all__ = ["by_code_point", "is_among", "listed", "unindexed"]
+__all__ = ["by_code_point", "is_among", "json_object", "listed", "unindexed"]
 
 
 class by_code_point(ColumnElement[str]):  # noqa: N801 - reads as the SQL expression it is
@@ -65,3 +65,10 @@ def listed(connection: Connection, numbers: Sequence[int]) -> ColumnElement[int]
         array = sa.literal(list(numbers), ARRAY(sa.BigInteger))
         return sa.func.unnest(array).table_valued(sa.column("value", sa.BigInteger)).render_derived().c.value
     return sa.func.json_each(json.dumps(list(numbers))).table_valued(sa.column("value", sa.BigInteger)).c.value
+
+
+def json_object(connection: Connection, key: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElement[str]:
+    """Give keys and values of a group of rows as the text of one JSON object."""
+    if connection.dialect.name == "postgresql":
+        return sa.cast(sa.func.json_object_agg(key, value), sa.Text)
+    return sa.func.json_group_object(key, value)

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from . import schema
-from .expressions import is_among, listed
+from .expressions import is_among, json_object, listed
 from .filters.syntax import Name
 from .records import Run, Source, from_ms
 from .runs import LOST_AFTER_MS
@@ -34,9 +35,15 @@ _GROUPS: dict[str, tuple[sa.Table, sa.ColumnElement[Any]]] = {
     "metrics": (schema.series, schema.series.c.last),
     "tags": (schema.tags, schema.tags.c.value),
 }
-_Values = dict[int, dict[str, Any]]
 _AT_ONCE = 50
 _NAN = "NaN"  # PostgreSQL reads it as the number, SQLite keeps the text
+
+
+class _Values(dict[int, dict[str, Any]]):
+    """What runs have, by their numbers; a run that has nothing gets an empty dict of its own."""
+
+    def __missing__(self, seq: int) -> dict[str, Any]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -164,31 +171,60 @@ class _Sources(dict[str, Source]):
 
 
 def _read_all(connection: Connection, attempts: Mapping[int, list[int]], _: Wanted) -> list[_Values]:
-    """Read every param, metric and tag: a row for each."""
-    answers: list[_Values] = []
-    for table, value in _GROUPS.values():
-        found: _Values = defaultdict(dict)
-        for attempt, seqs in attempts.items():
-            query = sa.select(table.c.run_seq, table.c.name_id, value).where(
-                is_among(connection, table.c.run_seq, seqs)
-            )
-            if "attempt" in table.c:
-                query = query.where(table.c.attempt == attempt)
-            rows = connection.execute(query).tuples().all()
-            names = _names(connection, {row[1] for row in rows})
-            if table is schema.series:
-                rows = [(seq, name_id, math.nan if number is None else number) for seq, name_id, number in rows]
-            for seq, name_id, one in rows:
-                found[seq][names[name_id]] = one
-        answers.append(found)
-    return answers
+    """Read every param, metric and tag."""
+    names = _Names(connection)
+    params, tags = _Values(), _Values()
+    metrics: dict[int, dict[str, Any]] = defaultdict(dict)
+    for attempt, seqs in attempts.items():
+        params.update(_texts(connection, schema.params, attempt, seqs, names))
+        tags.update(_texts(connection, schema.tags, None, seqs, names))
+        table = schema.series.c
+        query = sa.select(table.run_seq, table.name_id, table.last)
+        for seq, name_id, last in _rows(
+            connection, query.where(is_among(connection, table.run_seq, seqs), table.attempt == attempt)
+        ):
+            metrics[seq][names[name_id]] = math.nan if last is None else last
+    return [params, _Values(metrics), tags]
+
+
+def _texts(
+    connection: Connection, table: sa.Table, attempt: int | None, seqs: list[int], names: _Names
+) -> dict[int, dict[str, str]]:
+    """Read texts as one JSON object for each run, because rows are what costs."""
+    together = json_object(connection, table.c.name_id, table.c.value)
+    query = sa.select(table.c.run_seq, together).where(is_among(connection, table.c.run_seq, seqs))
+    if attempt is not None:
+        query = query.where(table.c.attempt == attempt)
+    rows = _rows(connection, query.group_by(table.c.run_seq))
+    return {seq: {names[int(key)]: value for key, value in orjson.loads(text).items()} for seq, text in rows}
+
+
+def _rows(connection: Connection, query: sa.Select[Any]) -> Sequence[Any]:
+    """Give rows as the driver has them: SQLAlchemy would make an object of its own of each."""
+    cursor = connection.execute(query).cursor
+    return cursor.fetchall() if cursor else []
+
+
+class _Names(dict[int, str]):
+    """Names by id, looked up when they are first met."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, name_id: int) -> str:
+        table = schema.names.c
+        # Whoever meets one name will meet those that were interned with it.
+        near = sa.select(table.id, table.name).where(table.id.between(name_id - 50, name_id + 50))
+        self.update(self._connection.execute(near).tuples().all())
+        return self[name_id]
 
 
 def _read_named(connection: Connection, attempts: Mapping[int, list[int]], wanted: Wanted) -> list[_Values]:
     """Read what is named: a row for each run, because rows are what costs."""
     answers: list[_Values] = []
     for group in _GROUPS:
-        found: _Values = defaultdict(dict)
+        found = _Values()
         labels = wanted.of(group)
         for attempt, seqs in attempts.items():
             for start in range(0, len(labels), _AT_ONCE):
@@ -222,9 +258,3 @@ def _fill(found: _Values, labels: list[str], rows: Sequence[Any], *, nan: str | 
         if None in values or (nan and nan in values):
             mine = {label: math.nan if one == nan else one for label, one in mine.items() if one is not None}
         found[seq] = {**found[seq], **mine} if seq in found else mine
-
-
-def _names(connection: Connection, ids: set[int]) -> dict[int, str]:
-    table = schema.names.c
-    query = sa.select(table.id, table.name).where(is_among(connection, table.id, sorted(ids)))
-    return dict(connection.execute(query).tuples().all())
