@@ -23,8 +23,8 @@ from prefect_ml.store import Store, open_store
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 WRITERS = (1, 2, 4, 8, 16, 32)
-QUERY = "metrics.m0 < 0.5 and params.p0 > 0.25 and tags.t0 = 'a'"
-RARE = "tags.rare = 'yes' and metrics.m0 < 0.5"
+QUERY = "metrics.m0 < 0.5 and params.p0 > 0.25 and tags.t0 = 'red'"
+RARE = "tags.t2 = 'rare' and metrics.m0 < 0.9"
 _SECONDS = 8.0
 
 

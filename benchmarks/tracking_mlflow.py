@@ -111,7 +111,7 @@ def searching() -> dict[str, float]:
 
     first_use()
     _make_runs(100_000, params=5, metrics=5, tags=3)
-    query = "metrics.m0 < 0.5 and tags.t0 = 'a'"
+    query = "metrics.m0 < 0.5 and tags.t0 = 'red'"
     search = lambda: mlflow.search_runs(  # noqa: E731
         ["0"], query, max_results=100, order_by=["metrics.m0"], output_format="list"
     )
@@ -146,7 +146,7 @@ def _make_runs(count: int, *, params: int, metrics: int, tags: int) -> None:
             )
             last = [(f"m{i}", draw(), at, 0, 0, run) for i in range(metrics)]
             database.executemany("INSERT INTO latest_metrics VALUES (?, ?, ?, ?, ?, ?)", last)
-            marks = [(f"t{i}", "abcdefghij"[int(10 * draw())], run) for i in range(tags)]
+            marks = [(f"t{i}", ("red", "green", "blue")[int(3 * draw())], run) for i in range(tags)]
             database.executemany("INSERT INTO tags VALUES (?, ?, ?)", marks)
 
 

@@ -137,7 +137,7 @@ def searching() -> dict[str, float]:
     from prefect_ml.store import current_store
 
     make_runs(current_store(), 100_000)
-    query = "metrics.m0 < 0.5 and params.p0 > 0.25 and tags.t0 = 'a'"
+    query = "metrics.m0 < 0.5 and params.p0 > 0.25 and tags.t0 = 'red'"
     return {
         "seconds": _median(lambda: search_runs(query, order_by=["metrics.m0"], limit=100), 15),
         "matches": count_runs(query),
