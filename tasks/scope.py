@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import os
@@ -22,11 +21,12 @@ from ..store.runs import NewRun, OpenRun, open_run, resume_run
 from ..store.writers import writer_for
 from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
 from .capture import Capture, capture_source, entry_point_of, notebook_of, source_file_of
+from .outcome import status_of, words_of
 from .reuse import note_result
 from .system import sampler
 from .texts import checked_text, checked_texts
 
-__all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run", "status_of"]
+__all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run"]
 
 _log = logging.getLogger("prefect_ml")
 
@@ -176,18 +176,9 @@ def closing(run: ActiveRun) -> Generator[None]:
     try:
         yield
     except BaseException as error:
-        close_scope(run, status_of(error), _told(error))
+        close_scope(run, status_of(error), words_of(error))
         raise
     close_scope(run, "Completed")
-
-
-def _told(error: BaseException) -> str:
-    """Say what an error says, in text that every database takes."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an error that cannot say what it is must not keep its run from being closed
-        text = type(error).__name__
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
@@ -207,16 +198,6 @@ def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
         raise NoActiveRun(function)
     found = implicit_runs.get(prefect.id)
     return found if found and found.attempt >= prefect.attempt else _open_implicitly(prefect)
-
-
-def status_of(error: BaseException) -> str:
-    """Give the status of a run whose body was left by `error`."""
-    cancelled = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
-    if isinstance(error, cancelled) or type(error).__name__ in ("TerminationSignal", "CancelledRun"):
-        return "Cancelled"
-    if isinstance(error, SystemExit) and error.code in (None, 0):
-        return "Completed"
-    return "Failed"
 
 
 @dataclass(frozen=True)
