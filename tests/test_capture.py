@@ -181,6 +181,18 @@ def test_no_run_waits_for_git_and_a_short_script_records_it_all_the_same(reposit
     assert get_run(run_id).source.commit == git(repository, "rev-parse", "HEAD")
 
 
+def test_the_patch_of_a_short_script_reaches_another_machine(
+    repository: Path, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**s3.environ, "PREFECT_ML_ARTIFACT_ROOT": "s3://bucket/capture"}.items():
+        monkeypatch.setenv(name, value)
+    (repository / "new.py").write_text("new = True\n")
+    (run_id,) = train(repository)
+    changes = str(get_run(run_id).source.changes)
+    assert changes.startswith("s3://bucket/capture/code/")
+    assert "+new = True" in fetch(changes, tmp_path / "changes.diff").read_text()
+
+
 def test_every_package_is_recorded_once_for_all_runs(repository: Path) -> None:
     ids = train(repository, "2")
     environments = [run_environment(run_id) for run_id in ids]

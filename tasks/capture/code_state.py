@@ -5,11 +5,12 @@ Git is asked with an index of our own, so that neither the repository nor what t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,8 +189,8 @@ def _objection(path: str, size: int, total: int, *, new: bool) -> str | None:
 
 
 def _diff(state: CodeState, base: str, paths: list[str], left_out: dict[str, str]) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        more = _aside(state.root, Path(folder))
+    with _folder() as folder:
+        more = _aside(state.root, folder)
         new = set(state.untracked)
         parts: list[bytes] = []
         for batch in _batches(paths):
@@ -200,6 +201,16 @@ def _diff(state: CodeState, base: str, paths: list[str], left_out: dict[str, str
                 left_out |= dict.fromkeys(batch, "Git gave no patch")
             parts.append(part or b"")
     return b"".join(parts)
+
+
+@contextlib.contextmanager
+def _folder() -> Generator[Path]:
+    # Those of tempfile.TemporaryDirectory are removed when the process begins to end, and that is when we may be here.
+    folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _aside(root: Path, folder: Path) -> dict[str, str]:
