@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .tasks.models import log_model
     from .tasks.promotion import promote, register_model
     from .tasks.scope import start_run
+    from .tasks.threads import with_current_run
     from .tasks.track import track
 
 _MODULES = {
@@ -108,6 +109,7 @@ _MODULES = {
     ".tasks.promotion": ("promote", "register_model"),
     ".tasks.scope": ("start_run",),
     ".tasks.data.tables": ("load_table", "log_table"),
+    ".tasks.threads": ("with_current_run",),
     ".tasks.track": ("track",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -167,6 +169,7 @@ __all__ = [
     "set_tags",
     "start_run",
     "track",
+    "with_current_run",
 ]
 
 

@@ -27,12 +27,12 @@ from prefect_ml import (
     set_tags,
     start_run,
     track,
+    with_current_run,
 )
 from prefect_ml.errors import NoActiveRun, ParamConflict, RunClosed
 from prefect_ml.settings import load_settings
 from prefect_ml.store import Store, open_store
 from prefect_ml.tasks.active import ActiveRun
-from prefect_ml.tasks.threads import with_current_run
 
 both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
@@ -190,8 +190,7 @@ def test_threads_that_disagree_about_a_param_leave_one_value(home: Path) -> None
 POOLS = """
     import json, multiprocessing, sys
     from concurrent.futures import ProcessPoolExecutor
-    from prefect_ml import current_run, log_metric, metric_history, start_run, track
-    from prefect_ml.tasks.threads import with_current_run
+    from prefect_ml import current_run, log_metric, metric_history, start_run, track, with_current_run
 
     def work(x):
         log_metric("m", x, step=x)
