@@ -74,7 +74,7 @@ class Source:
         dirty: Whether the work tree differed from the commit, or None outside a repository.
         branch: Branch that was checked out, or None outside a repository.
         remote: Address of the repository's remote without its credentials, or None.
-        changes: Artifact with what differed from the commit, or None.
+        changes: Where the patch with what differed from the commit lies, or None.
         prefect: Flow, deployment, work pool and parameters of the Prefect run, or None outside Prefect.
     """
 
@@ -153,7 +153,8 @@ class RunDataset:
         name: What people call it.
         role: What the run used it for, for instance `training`.
         digest: Digest of its content.
-        kind: What it was when it was logged: pandas, polars, arrow, numpy, file, folder or url.
+        kind: What it was when it was logged: pandas, polars, arrow, numpy, scipy, file,
+            folder or url.
         source: Where it came from, as far as that is known; else the empty text.
         rows: Number of rows, or None where that means nothing.
         schema: Name and type of each column.
