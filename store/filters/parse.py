@@ -60,7 +60,7 @@ def _parse(start: str, text: str, what: str) -> Any:
         token: Token | None = getattr(error, "token", None)
         if token is None or token.type == "$END":
             raise FilterError(f"{what} ends too early", text, len(text) + 1) from None
-        raise FilterError(f"{what} has an unexpected {str(token)!r}", text, _column(token)) from None
+        raise FilterError(f"{what} has an unexpected {str(token)!r}", text, (token.start_pos or 0) + 1) from None
     except _Fault as fault:
         raise FilterError(str(fault), text, fault.column) from None
 
