@@ -30,7 +30,16 @@ Say = Callable[[str], object]
 _AT_ONCE = 100
 _ROWS_AT_ONCE = 1000
 _OF_RUNS = (schema.attempts, schema.params, schema.tags, schema.series, schema.segments, schema.run_datasets)
+_PROGRESS = (
+    "status", "attempt", "parent_attempt", "superseded", "ended_at", "heartbeat_at", "artifact_uri", "source",
+    "environment",
+)  # fmt: skip
 _r = schema.runs.c
+_UPDATE = (
+    sa.update(schema.runs)
+    .where(_r.id == sa.bindparam("new_id"))
+    .values({name: sa.bindparam(f"new_{name}", type_=_r[name].type) for name in _PROGRESS})
+)
 
 
 @dataclass(frozen=True)
@@ -227,7 +236,10 @@ def _copy_batch(
     with target.write() as there:
         _forget_points(there, [row["id"] for row in batch])
         rows = [_run_row(row, numbers, carrier) for row in batch]
-        upsert_all(there, schema.runs, ("id",), rows)
+        insert_all_new(there, schema.runs, rows)
+        # What somebody has done there stays: its experiment, and whether it was deleted.
+        progress = [{f"new_{name}": row[name] for name in ("id", *_PROGRESS)} for row in rows]
+        there.execute(_UPDATE, progress)
         found = there.execute(sa.select(_r.id, _r.seq).where(_r.id.in_([row["id"] for row in batch]))).tuples()
         new_seqs = dict(found.all())
         runs = {row["seq"]: new_seqs[row["id"]] for row in batch}
@@ -254,13 +266,13 @@ def _forget_points(there: Connection, run_ids: Sequence[str]) -> None:
 
 def _run_row(row: Mapping[str, Any], numbers: _Numbers, carrier: ArtifactCopy | None) -> dict[str, Any]:
     values = {name: value for name, value in row.items() if name != "seq"}
-    uri = _moved(row["artifact_uri"], carrier)
-    # Parents may come later; they are linked when all are there.
+    changes = row["source"].get("changes")
     return {
         **values,
         "experiment_id": numbers.experiments[row["experiment_id"]],
-        "parent_id": None,
-        "artifact_uri": uri,
+        "parent_id": None,  # a parent may come later; they are linked when all are there
+        "artifact_uri": _moved(row["artifact_uri"], carrier),
+        "source": {**row["source"], "changes": changes and _moved(changes, carrier)},
     }
 
 

@@ -54,7 +54,7 @@ def _parse(start: str, text: str, what: str) -> Any:
     try:
         return _parser(start).parse(text)  # pyright: ignore[reportUnknownMemberType]
     except UnexpectedCharacters as error:
-        position = error.pos_in_stream
+        position: int = getattr(error, "pos_in_stream", 0)
         raise FilterError(f"{what} has an unexpected {text[position]!r}", text, position + 1) from None
     except UnexpectedInput as error:
         token: Token | None = getattr(error, "token", None)
