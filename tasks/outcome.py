@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import datetime, timezone
 from typing import Any
 
@@ -14,7 +15,9 @@ __all__ = ["status_of", "words_of"]
 def status_of(error: BaseException) -> str:
     """Give the status of a run whose body was left by `error`."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, asyncio.CancelledError) or names & {"CancelledError", "CancelledRun", "TerminationSignal"}:
+    if "TerminationSignal" in names:
+        return "Cancelled" if _is_cancelled() else "Crashed"
+    if isinstance(error, asyncio.CancelledError) or names & {"CancelledError", "CancelledRun"}:
         return "Failed" if _timed_out() else "Cancelled"
     if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
         return "Cancelled"
@@ -30,6 +33,12 @@ def words_of(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an error that cannot say what it is must not keep its run from being closed
         text = type(error).__name__
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _is_cancelled() -> bool:
+    """Whether the signal that ends this process means that its Prefect run was cancelled; Prefect asks the same."""
+    listener: Any = sys.modules.get("prefect._internal.control_listener")
+    return listener is not None and listener.get_intent() == "cancel"
 
 
 def _timed_out() -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 SCRIPT = """
-import asyncio, json, sys
+import asyncio, json, sys, time
 from prefect import flow, task
 from prefect.cache_policies import INPUTS, CacheKeyFnPolicy
 from prefect_ml import (
@@ -22,6 +22,7 @@ from prefect_ml.store.reuses import reused_runs
 from prefect_ml.tasks import tracked_flow, tracked_task
 
 tries = {"task": 0, "flow": 0}
+ids = []
 
 @tracked_task(retries=2, experiment="attempts")
 def twice(alpha: float):
@@ -34,6 +35,21 @@ def twice(alpha: float):
     if tries["task"] < 3:
         raise ValueError(f"try {tries['task']}")
     return current_run().id
+
+@tracked_task(timeout_seconds=0.5)
+def endless():
+    ids.append(current_run().id)
+    time.sleep(30)
+
+@tracked_task(timeout_seconds=0.5)
+async def endless_coroutine():
+    ids.append(current_run().id)
+    await asyncio.sleep(30)
+
+@tracked_flow
+async def impatient():
+    endless(return_state=True)
+    await endless_coroutine(return_state=True)
 
 @tracked_task(cache_policy=INPUTS, persist_result=True)
 def prepare(rows: int):
@@ -96,6 +112,8 @@ if __name__ == "__main__":
         out["task"] = calling()
         out["histories"] = [metric_history(out["task"], "loss", attempt=n).values.tolist() for n in (1, 2, 3)]
         out["flow"] = restless()
+        asyncio.run(impatient())
+        out["endless"] = ids
         out["reused"] = [as_json(reused) for reused in reused_runs(out["flow"][0])]
         with open_store().read() as connection:
             out["superseded"] = list(connection.exec_driver_sql("SELECT id FROM runs WHERE superseded").scalars())
@@ -160,6 +178,10 @@ def test_a_flow_that_is_tried_again_keeps_its_run_and_reuses_what_is_done(attemp
     assert trained != first_trained
     assert [reused["run_id"] for reused in attempts["reused"]] == [prepared]
     assert attempts["superseded"] == [first_trained], "what was reused belongs to the new attempt, too"
+
+
+def test_a_task_whose_time_is_up_has_failed(attempts: dict[str, Any]) -> None:
+    assert [attempts["runs"][run_id]["status"] for run_id in attempts["endless"]] == ["Failed", "Failed"]
 
 
 def test_scopes_beside_each_other_in_a_task_are_runs_of_their_own(attempts: dict[str, Any]) -> None:
