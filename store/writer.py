@@ -33,7 +33,7 @@ __all__ = ["Series", "Writer"]
 
 _FLUSH_SECONDS = 0.5
 _BEAT_SECONDS = 10.0
-_RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 1.0
 # The longest that a training waits for a database that is away, and that the end of a run waits for a slow one.
 _PATIENCE = 0.08
 _END_PATIENCE = 30.0

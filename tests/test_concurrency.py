@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -320,3 +321,14 @@ def test_a_process_pool_that_starts_its_children_by_itself(home: Path) -> None:
     with start_run() as run, ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(with_current_run(os.path.basename), "a/b").result() == "b"
         assert get_run(run.id).status == "Running"
+
+
+def test_the_example_in_the_documents_runs(home: Path, tmp_path: Path) -> None:
+    document = Path(__file__).parents[1] / "docs" / "truth.md"
+    (code,) = re.findall(r"```python\n(.*?)```", document.read_text(), flags=re.S)
+    script = tmp_path / "example.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    (run,) = search_runs()
+    assert metric_history(run.id, "rmse").steps.tolist() == list(range(10))
