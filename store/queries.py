@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import ExperimentNotFound, FilterError, RunNotFound
+from ..errors import ExperimentNotFound, FilterError, RunNotFound, TrackingError
 from . import schema
 from .clock import now_ms
 from .engine import Store, current_store
@@ -29,11 +30,17 @@ _e = schema.experiments.c
 _NEWEST_FIRST = ("started_at desc",)
 
 
-def get_run(run_id: str, *, store: Store | None = None) -> Run:
+def get_run(run_id: str, *, attempt: int | None = None, store: Store | None = None) -> Run:
     """Give one run with its params, last metrics and tags; a deleted one, too.
+
+    Args:
+        run_id: The run.
+        attempt: An earlier attempt, as it was: its params, metrics, status and times; the latest by default.
+        store: Another store than the one that the settings name.
 
     Raises:
         RunNotFound: No run has this id.
+        TrackingError: It has no such attempt.
     """
     store = current_store(store)
     flush_pending(store)
@@ -43,7 +50,27 @@ def get_run(run_id: str, *, store: Store | None = None) -> Run:
         if row is None:
             raise RunNotFound(run_id)
         experiments = {row.experiment_id: row.experiment}
-        return load_runs(connection, [tuple(row)[: len(COLUMNS)]], experiments, row.now, Wanted(None, {}))[0]
+        run = row._asdict()
+        if attempt is not None and attempt != row.attempt:
+            run |= _earlier(connection, row, attempt)
+        columns = tuple(run.values())[: len(COLUMNS)]
+        return load_runs(connection, [columns], experiments, row.now, Wanted(None, {}))[0]
+
+
+def _earlier(connection: Connection, row: Any, attempt: int) -> dict[str, Any]:
+    """Give what differs in an earlier attempt of a run."""
+    a = schema.attempts.c
+    query = sa.select(a.status, a.started_at, a.ended_at).where(a.run_seq == row.seq, a.number == attempt)
+    found = connection.execute(query).first()
+    if found is None:
+        raise TrackingError(f"Run {row.id} has no attempt {attempt}; its latest is attempt {row.attempt}.")
+    # One that never ended was replaced while it was open: nobody hears of it any more.
+    return {
+        **found._asdict(),
+        "attempt": attempt,
+        "heartbeat_at": 0,
+        "artifact_uri": row.artifact_uri.removesuffix(f"/{row.attempt}") + f"/{attempt}",
+    }
 
 
 def search_runs(  # noqa: PLR0913 - all but the first by name

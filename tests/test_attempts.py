@@ -111,6 +111,7 @@ if __name__ == "__main__":
 
         out["task"] = calling()
         out["histories"] = [metric_history(out["task"], "loss", attempt=n).values.tolist() for n in (1, 2, 3)]
+        out["earlier"] = [as_json(get_run(out["task"], attempt=n)) for n in (1, 2, 3)]
         out["flow"] = restless()
         asyncio.run(impatient())
         out["endless"] = ids
@@ -164,6 +165,10 @@ def test_each_try_of_a_task_is_an_attempt_of_one_run(attempts: dict[str, Any]) -
     assert run["params"] == {"alpha": "1.0", "try": "3", "only 3": "yes"}
     assert run["metrics"] == {"loss": 314.0}
     assert attempts["histories"] == [[n * 100.0 + step for step in range(5 * n)] for n in (1, 2, 3)]
+    assert [earlier["params"]["try"] for earlier in attempts["earlier"]] == ["1", "2", "3"]
+    assert [earlier["metrics"]["loss"] for earlier in attempts["earlier"]] == [104.0, 209.0, 314.0]
+    assert [earlier["status"] for earlier in attempts["earlier"]] == ["Failed", "Failed", "Completed"]
+    assert [earlier["artifact_uri"][-2:] for earlier in attempts["earlier"]] == ["/1", "/2", "/3"]
     folds = [fold for fold in attempts["runs"].values() if fold["parent_id"] == run["id"]]
     assert [(fold["attempt"], fold["params"]) for fold in folds] == [(3, {"try": "3"})]
 
