@@ -233,7 +233,7 @@ def _read_named(connection: Connection, attempts: Mapping[int, list[int]], wante
                 query = sa.select(
                     number, *(_of_name(number, attempt, group, id_, statistic) for _, id_, statistic in some)
                 )
-                rows = connection.execute(query).tuples().all()
+                rows = _rows(connection, query)
                 _fill(found, [label for label, *_ in some], rows, nan=_NAN if group == "metrics" else None)
         answers.append(found)
     return answers
