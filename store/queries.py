@@ -46,7 +46,8 @@ def get_run(run_id: str, *, attempt: int | None = None, store: Store | None = No
     flush_pending(store)
     query = sa.select(*COLUMNS, _e.name.label("experiment"), now_ms().label("now"))
     with store.read() as connection:
-        row = connection.execute(query.join_from(schema.runs, schema.experiments).where(_r.id == run_id)).first()
+        query = query.join_from(schema.runs, schema.experiments).where(_r.id == run_id)
+        row: Any = connection.execute(query).first()
         if row is None:
             raise RunNotFound(run_id)
         experiments = {row.experiment_id: row.experiment}
@@ -61,7 +62,7 @@ def _earlier(connection: Connection, row: Any, attempt: int) -> dict[str, Any]:
     """Give what differs in an earlier attempt of a run."""
     a = schema.attempts.c
     query = sa.select(a.status, a.started_at, a.ended_at).where(a.run_seq == row.seq, a.number == attempt)
-    found = connection.execute(query).first()
+    found: Any = connection.execute(query).first()
     if found is None:
         raise TrackingError(f"Run {row.id} has no attempt {attempt}; its latest is attempt {row.attempt}.")
     # One that never ended was replaced while it was open: nobody hears of it any more.

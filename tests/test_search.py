@@ -156,7 +156,8 @@ def test_pages_give_each_run_once_in_every_order(three: dict[str, str]) -> None:
             log_params({"alpha": i if i % 2 else f"text {i // 4}"} if i else {})
     orders = (
         [], ["metrics.rmse"], ["metrics.rmse desc"], ["params.alpha"], ["params.alpha desc", "metrics.rmse"],
-        ["tags.team", "params.alpha", "metrics.rmse desc"], ["name"], ["name desc"], ["ended_at"], ["parent_id", "name"],
+        ["tags.team", "params.alpha", "metrics.rmse desc"], ["name"], ["name desc"], ["ended_at"],
+        ["parent_id", "name"],
         ["metrics.nothing", "params.alpha desc"], ["experiment desc", "user", "metrics.rmse"], ["status", "attempt"],
     )  # fmt: skip
     for order in orders:
