@@ -51,7 +51,7 @@ def get_run(run_id: str, *, attempt: int | None = None, store: Store | None = No
         if row is None:
             raise RunNotFound(run_id)
         experiments = {row.experiment_id: row.experiment}
-        run = row._asdict()
+        run = dict(row._mapping)
         if attempt is not None and attempt != row.attempt:
             run |= _earlier(connection, row, attempt)
         columns = tuple(run.values())[: len(COLUMNS)]
@@ -67,7 +67,7 @@ def _earlier(connection: Connection, row: Any, attempt: int) -> dict[str, Any]:
         raise TrackingError(f"Run {row.id} has no attempt {attempt}; its latest is attempt {row.attempt}.")
     # One that never ended was replaced while it was open: nobody hears of it any more.
     return {
-        **found._asdict(),
+        **found._mapping,
         "attempt": attempt,
         "heartbeat_at": 0,
         "artifact_uri": row.artifact_uri.removesuffix(f"/{row.attempt}") + f"/{attempt}",
