@@ -30,7 +30,7 @@ from prefect_ml import (
 from prefect_ml.errors import StoreError
 from prefect_ml.registry import get_model_version, model_history, register_model
 from prefect_ml.settings import load_settings
-from prefect_ml.store import Store, open_store, schema
+from prefect_ml.store import Store, copying, copying_models, open_store, schema
 from prefect_ml.store.artifacts import list_entries, put_folder
 from prefect_ml.store.backup import backup_store
 from prefect_ml.store.checking import check_store
@@ -328,3 +328,21 @@ def test_the_command_line_copies_and_backs_up(store: Store, tmp_path: Path, post
     with sqlite3.connect(tmp_path / "store.db") as copy:
         assert copy.execute("SELECT count(*) FROM runs").fetchone() == (2,)
     assert call("check").stdout.startswith("Everything fits")
+
+
+def test_every_table_is_copied_or_stays_for_a_reason() -> None:
+    shared = {
+        "environments",
+        "names",
+        "datasets",
+        "experiments",
+        "runs",
+        "logged_models",
+        "results",
+        "reuses",
+        "outbox",
+    }
+    of_runs = {table.name for table in copying._OF_RUNS}
+    of_models = {table.name for table in copying_models._NAMED}
+    local = {"endpoints", "journals"}
+    assert shared | of_runs | of_models | local == set(schema.metadata.tables)
