@@ -124,6 +124,7 @@ runs = Table(
     Index(None, "experiment_id", "started_at", "seq"),
     Index(None, "started_at", "seq"),
     Index(None, "parent_id"),
+    sqlite_autoincrement=True,  # other processes remember numbers: that of a removed run must not come back
 )
 
 attempts = Table(

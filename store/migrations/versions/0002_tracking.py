@@ -96,6 +96,7 @@ def _create_runs() -> None:
         sa.ForeignKeyConstraint(["environment"], ["environments.digest"], name="fk_runs_environment"),
         sa.PrimaryKeyConstraint("seq", name="pk_runs"),
         sa.UniqueConstraint("id", name="uq_runs_id"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_runs_experiment_id_started_at_seq", "runs", ["experiment_id", "started_at", "seq"])
     op.create_index("ix_runs_started_at_seq", "runs", ["started_at", "seq"])
