@@ -7,6 +7,7 @@ experiments and runs inside a database are those of the target.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ from .writers import recover
 __all__ = ["CopyReport", "copy_rows", "copy_store", "snapshot"]
 
 Say = Callable[[str], object]
-_AT_ONCE = 100
+_AT_ONCE = 200
+_SAY_SECONDS = 2.0
 _ROWS_AT_ONCE = 1000
 _OF_RUNS = (schema.attempts, schema.params, schema.tags, schema.series, schema.segments, schema.run_datasets)
 _PROGRESS = (
@@ -110,12 +112,16 @@ def copy_rows(source: Connection, target: Store, carrier: ArtifactCopy | None, *
     numbers = _copy_shared(source, target)
     total = int(source.execute(sa.select(sa.func.count()).select_from(schema.runs)).scalar_one())
     copied = seen = 0
+    said = time.monotonic()
     for batch in _batches(source):
         wanted = _missing(source, target, batch)
-        files = carrier.copy_runs(source, wanted) if carrier else 0
+        if carrier:
+            carrier.copy_runs(source, wanted)
         _copy_batch(source, target, wanted, numbers, carrier)
         copied, seen = copied + len(wanted), seen + len(batch)
-        say(f"{seen:,} of {total:,} runs, {copied:,} of them copied now{f', {files:,} files' if files else ''}")
+        if seen >= total or time.monotonic() - said > _SAY_SECONDS:
+            said = time.monotonic()
+            say(f"{seen:,} of {total:,} runs, {copied:,} of them copied now, {carrier.files if carrier else 0:,} files")
     _link_parents(source, target)
     copy_models(source, target, carrier)
     files = carrier.files if carrier else 0

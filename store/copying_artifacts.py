@@ -37,8 +37,8 @@ class ArtifactCopy:
         old, new = self._source.artifact_root.rstrip("/"), self._target.artifact_root.rstrip("/")
         return new + uri[len(old) :] if uri.startswith(f"{old}/") else uri
 
-    def copy_runs(self, source: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Copy the artifacts of runs, and of the models that they have logged; give how many files that were.
+    def copy_runs(self, source: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Copy the artifacts of runs, and of the models that they have logged.
 
         Raises:
             ArtifactError: Some cannot be read or written.
@@ -48,16 +48,14 @@ class ArtifactCopy:
         ids = [row["id"] for row in rows]
         models = list(source.execute(sa.select(logged.uri).where(logged.run_id.in_(ids))).scalars())
         changes: list[str] = [uri for row in rows if (uri := row["source"].get("changes"))]
-        return self.copy([*(uri for row in rows for uri in _attempts(row)), *models, *changes])
+        self.copy([*(uri for row in rows for uri in _attempts(row)), *models, *changes])
 
-    def copy(self, uris: Iterable[str]) -> int:
-        """Copy folders and files; give how many files that were."""
-        before = self.files
+    def copy(self, uris: Iterable[str]) -> None:
+        """Copy folders and files."""
         for uri in dict.fromkeys(uris):
             if uri not in self._done and self.moved(uri) != uri:
                 self._copy_one(uri, self.moved(uri))
                 self._done.add(uri)
-        return self.files - before
 
     def _copy_one(self, old: str, new: str) -> None:
         reading = storage_options(old, settings=self._source)

@@ -203,7 +203,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory, postgresql: Callable[[], st
         store.engine.dispose()
 
 
-quick = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @quick

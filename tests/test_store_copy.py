@@ -90,8 +90,9 @@ def contents(store: Store) -> dict[str, int]:
         }
 
 
-@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
-@both_databases
+@pytest.mark.parametrize(
+    ("database", "target"), [("sqlite", "postgresql"), ("postgresql", "sqlite")], indirect=["database"]
+)
 def test_a_store_is_copied_whole_and_once(
     store: Store, tmp_path: Path, target: str, postgresql: Callable[[], str]
 ) -> None:
