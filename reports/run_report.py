@@ -27,6 +27,7 @@ __all__ = ["Report", "render_run_report"]
 
 _HEADLINES = 6
 _CARD_CURVES = 3
+_SYSTEM = "system/"
 _CARD_WIDTH = 36
 _CURVES = 24
 
@@ -74,18 +75,21 @@ def render_run_report(
         background: What lies around it.
         diagram: Show parents and children as a diagram of mermaid, which the Prefect UI draws; else as a list.
     """
-    series = [_summary(name, histories[name]) for name in islice(histories, ROWS)]
+    every = [_summary(name, histories[name]) for name in islice(histories, ROWS)]
+    series = [one for one in every if not one.name.startswith(_SYSTEM)]
+    machine = [one for one in every if one.name.startswith(_SYSTEM)]
     around = background or Background()
     sections = [
         f"# {_text(run.name)}: {run.status}",
         table(("Run", ""), _facts(run)),
         *note_section(run),
-        *_metrics(run, series, len(histories)),
+        *_metrics(run, "Metrics", series, len(histories) - len(every)),
         *pairs("Params", run.params, run.id),
         *data_section(around),
         *code_section(run),
         *artifact_section(run, around),
         *family_section(run, around, diagram=diagram),
+        *(_metrics(run, "System metrics", machine, 0) if machine else []),
         *environment_section(around),
         *pairs("Tags", {name: value for name, value in run.tags.items() if name != NOTE}, run.id),
         *_see_also(run, links or {}),
@@ -145,13 +149,13 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return [(name, _text(value)) for name, value in facts]
 
 
-def _metrics(run: Run, series: list[_Series], total: int) -> list[str]:
+def _metrics(run: Run, title: str, series: list[_Series], unseen: int) -> list[str]:
     if not series:
         return ["No metrics were logged."]
     rows = [(_text(one.name), number(one.last), number(one.low), number(one.high), str(one.count)) for one in series]
     curves = [image(one.name, one.large) for one in series[:_CURVES]]
     summary = table(("Metric", "Last", "Min", "Max", "Points"), rows)
-    return ["## Metrics", summary, *more(total - len(series), "metrics", run.id), *curves]
+    return [f"## {title}", summary, *more(unseen, "metrics", run.id), *curves]
 
 
 def _see_also(run: Run, links: Mapping[str, str]) -> list[str]:

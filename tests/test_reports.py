@@ -183,6 +183,15 @@ def test_many_metrics_are_cut_and_the_cut_is_said() -> None:
     assert len(_curves(report.markdown)) == 24
 
 
+def test_the_machine_has_a_section_of_its_own_and_no_headline() -> None:
+    report = _render({"loss": _history([2, 1]), "system/memory/used": _history([5, 6])})
+    assert "system" not in report.description
+    metrics, machine = report.markdown.split("## System metrics")
+    assert "system/memory" not in metrics
+    assert "system/memory/used" in machine
+    assert "## System metrics" not in _render({"loss": _history([1])}).markdown
+
+
 def test_each_history_is_read_once() -> None:
     class Counting(dict[str, MetricHistory]):
         reads = 0
