@@ -182,7 +182,17 @@ def _artifacts(connection: Connection, store: Store, rows: Sequence[Any]) -> lis
         users.setdefault(uri, set()).add(run_id)
     registered = set(connection.execute(sa.select(schema.model_versions.c.uri)).scalars())
     models = [uri for uri, runs in users.items() if runs <= ids and uri not in registered]
-    return sorted(uri for uri in {*map(_folder, rows), *models} if uri.startswith(root) and ".." not in uri)
+    belongs = {*map(_folder, rows), *models, *_patches(connection, [row.seq for row in rows])}
+    return sorted(uri for uri in belongs if uri.startswith(root) and ".." not in uri)
+
+
+def _patches(connection: Connection, seqs: Sequence[int]) -> set[str]:
+    """Give the local changes of code that no other run has started from."""
+    changes = _r.source["changes"].as_string()
+    mine = is_among(connection, _r.seq, seqs)
+    found = set(connection.execute(sa.select(changes).where(mine, changes.is_not(None))).scalars())
+    others = sa.select(changes).where(sa.not_(mine), changes.in_(found))
+    return found - set(connection.execute(others).scalars())
 
 
 def _folder(row: Any) -> str:

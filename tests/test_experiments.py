@@ -38,6 +38,8 @@ from prefect_ml.cli import cli
 from prefect_ml.errors import ExperimentExists, ExperimentNotFound, FilterError, RunNotFound, TrackingError
 from prefect_ml.store import Store, schema
 from prefect_ml.store.deletion import collect_garbage
+from prefect_ml.store.writers import flush_pending
+from prefect_ml.tasks.capture.background import background
 from prefect_ml.store.models import record_logged_model
 
 both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -180,6 +182,23 @@ def test_garbage_is_what_was_deleted_long_ago(store: Store) -> None:
     assert before["runs"] == 0
     run_named("again", "older")
     assert names() == ["again", "living"]
+
+
+@both_databases
+def test_local_changes_go_with_the_last_run_that_started_from_them(store: Store) -> None:
+    first, second = run_named("first"), run_named("second")
+    patch = Path(store.settings.artifact_root) / "code" / "d.diff"
+    patch.parent.mkdir(parents=True, exist_ok=True)
+    patch.write_text("the changes")
+    assert background.drain(10)  # what is found out about these runs must not come later
+    flush_pending(store)
+    with store.write() as connection:
+        connection.execute(sa.update(schema.runs).values(source={"changes": str(patch)}))
+    for run_id, stays in ((first, True), (second, False)):
+        delete_run(run_id)
+        age(store, 31)
+        assert (str(patch) in collect_garbage().artifacts) is not stays
+        assert patch.exists() is stays
 
 
 @both_databases
