@@ -38,9 +38,9 @@ from prefect_ml.cli import cli
 from prefect_ml.errors import ExperimentExists, ExperimentNotFound, FilterError, RunNotFound, TrackingError
 from prefect_ml.store import Store, schema
 from prefect_ml.store.deletion import collect_garbage
+from prefect_ml.store.models import record_logged_model
 from prefect_ml.store.writers import flush_pending
 from prefect_ml.tasks.capture.background import background
-from prefect_ml.store.models import record_logged_model
 
 both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
