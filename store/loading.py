@@ -16,14 +16,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from . import schema
-from .expressions import is_among, json_object, listed
+from .expressions import json_object, listed
 from .filters.syntax import Name
 from .records import Run, Source, from_ms
+from .rows import among, raw_rows
 from .runs import LOST_AFTER_MS
 
 __all__ = ["COLUMNS", "Wanted", "load_runs", "name_ids"]
 
 _r = schema.runs.c
+_s = schema.series.c
 COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
     _r.seq, _r.attempt, _r.heartbeat_at, _r.experiment_id, sa.cast(_r.source, sa.Text).label("source"),
     _r.id, _r.name, _r.status, _r.parent_id, _r.user, _r.started_at, _r.ended_at, _r.artifact_uri,
@@ -36,6 +38,7 @@ _GROUPS: dict[str, tuple[sa.Table, sa.ColumnElement[Any]]] = {
     "tags": (schema.tags, schema.tags.c.value),
 }
 _AT_ONCE = 50
+_FEW_RUNS = 100
 _NAN = "NaN"  # PostgreSQL reads it as the number, SQLite keeps the text
 
 
@@ -172,52 +175,55 @@ class _Sources(dict[str, Source]):
 
 def _read_all(connection: Connection, attempts: Mapping[int, list[int]], _: Wanted) -> list[_Values]:
     """Read every param, metric and tag."""
-    names = _Names(connection)
-    params, tags = _Values(), _Values()
-    metrics: dict[int, dict[str, Any]] = defaultdict(dict)
+    params, metrics, tags = _Values(), _Values(), _Values()
     for attempt, seqs in attempts.items():
-        params.update(_texts(connection, schema.params, attempt, seqs, names))
-        tags.update(_texts(connection, schema.tags, None, seqs, names))
-        table = schema.series.c
-        query = sa.select(table.run_seq, table.name_id, table.last)
-        for seq, name_id, last in _rows(
-            connection, query.where(is_among(connection, table.run_seq, seqs), table.attempt == attempt)
-        ):
-            metrics[seq][names[name_id]] = math.nan if last is None else last
-    return [params, _Values(metrics), tags]
+        params.update(_texts(connection, schema.params, attempt, seqs))
+        metrics.update(_numbers(connection, attempt, seqs))
+        tags.update(_texts(connection, schema.tags, None, seqs))
+    return [params, metrics, tags]
 
 
-def _texts(
-    connection: Connection, table: sa.Table, attempt: int | None, seqs: list[int], names: _Names
-) -> dict[int, dict[str, str]]:
+def _texts(connection: Connection, table: sa.Table, attempt: int | None, seqs: list[int]) -> dict[int, dict[str, str]]:
     """Read texts as one JSON object for each run, because rows are what costs."""
-    together = json_object(connection, table.c.name_id, table.c.value)
-    query = sa.select(table.c.run_seq, together).where(is_among(connection, table.c.run_seq, seqs))
+    together = json_object(connection, schema.names.c.name, table.c.value)
+    query = sa.select(table.c.run_seq, together).join_from(table, schema.names)
+    query = query.where(among(connection, table.c.run_seq, seqs)).group_by(table.c.run_seq)
     if attempt is not None:
         query = query.where(table.c.attempt == attempt)
-    rows = _rows(connection, query.group_by(table.c.run_seq))
-    return {seq: {names[int(key)]: value for key, value in orjson.loads(text).items()} for seq, text in rows}
+    return {seq: orjson.loads(text) for seq, text in raw_rows(connection, query)}
 
 
-def _rows(connection: Connection, query: sa.Select[Any]) -> Sequence[Any]:
-    """Give rows as the driver has them: SQLAlchemy would make an object of its own of each."""
-    cursor = connection.execute(query).cursor
-    return cursor.fetchall() if cursor else []
+def _numbers(connection: Connection, attempt: int, seqs: list[int]) -> dict[int, dict[str, float]]:
+    """Read the last values of metrics: as one row for each run that has just what the first has, as most have."""
+    names = _metrics_of(connection, attempt, seqs[0])
+    found: dict[int, dict[str, float]] = {}
+    if len(seqs) > _FEW_RUNS and 0 < len(names) <= _AT_ONCE:
+        columns = (sa.func.max(_s.last).filter(_s.name_id == sa.literal_column(str(id_))) for id_ in names)
+        query = sa.select(_s.run_seq, sa.func.count(), *columns).group_by(_s.run_seq)
+        labels = list(names.values())
+        for seq, count, *values in raw_rows(connection, _of_attempt(connection, query, attempt, seqs)):
+            if count == len(labels) and None not in values:
+                found[seq] = dict(zip(labels, values, strict=True))
+        seqs = [seq for seq in seqs if seq not in found]
+    return {**found, **_numbers_by_row(connection, attempt, seqs)} if seqs else found
 
 
-class _Names(dict[int, str]):
-    """Names by id, looked up when they are first met."""
+def _numbers_by_row(connection: Connection, attempt: int, seqs: list[int]) -> dict[int, dict[str, float]]:
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    query = sa.select(_s.run_seq, schema.names.c.name, _s.last).join_from(schema.series, schema.names)
+    for seq, name, last in raw_rows(connection, _of_attempt(connection, query, attempt, seqs)):
+        found[seq][name] = math.nan if last is None else last
+    return found
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
 
-    def __missing__(self, name_id: int) -> str:
-        table = schema.names.c
-        # Whoever meets one name will meet those that were interned with it.
-        near = sa.select(table.id, table.name).where(table.id.between(name_id - 50, name_id + 50))
-        self.update(self._connection.execute(near).tuples().all())
-        return self[name_id]
+def _metrics_of(connection: Connection, attempt: int, seq: int) -> dict[int, str]:
+    query = sa.select(_s.name_id, schema.names.c.name).join_from(schema.series, schema.names)
+    found = connection.execute(query.where(_s.run_seq == seq, _s.attempt == attempt))
+    return dict(found.tuples().all())
+
+
+def _of_attempt(connection: Connection, query: sa.Select[Any], attempt: int, seqs: list[int]) -> sa.Select[Any]:
+    return query.where(among(connection, _s.run_seq, seqs), _s.attempt == attempt)
 
 
 def _read_named(connection: Connection, attempts: Mapping[int, list[int]], wanted: Wanted) -> list[_Values]:
@@ -233,7 +239,7 @@ def _read_named(connection: Connection, attempts: Mapping[int, list[int]], wante
                 query = sa.select(
                     number, *(_of_name(number, attempt, group, id_, statistic) for _, id_, statistic in some)
                 )
-                rows = _rows(connection, query)
+                rows = raw_rows(connection, query)
                 _fill(found, [label for label, *_ in some], rows, nan=_NAN if group == "metrics" else None)
         answers.append(found)
     return answers

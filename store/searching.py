@@ -23,6 +23,7 @@ from .filters.predicates import Condition
 from .filters.run_fields import Annotation, Phase, RunField, candidates
 from .filters.syntax import Comparison, Expression, Name, conjuncts
 from .ordering import Place, Sorting, Term, behind, field_of, place_of, sortings, spread
+from .rows import raw_rows
 
 __all__ = ["Search", "count", "find"]
 
@@ -214,7 +215,7 @@ class _Page:
     ) -> None:
         keys = [sorting.value.label(f"key_{i}") for i, sorting in enumerate(sorted_by)]
         query = query.add_columns(*self._columns, *keys).order_by(*(one.in_order() for one in sorted_by if one.decides))
-        found = self._connection.execute(query.limit(self._limit + 1 - len(self.rows))).tuples().all()
+        found = raw_rows(self._connection, query.limit(self._limit + 1 - len(self.rows)))
         self.rows += found
         if found and len(self.rows) - len(found) < self._limit:
             values = self.rows[: self._limit][-1][len(self._columns) :]
