@@ -135,6 +135,23 @@ def test_a_taken_port_is_passed_over_and_down_leaves_no_process(bare_laptop):
     assert (again.returncode, again.stderr.strip()) == (0, "Nothing runs")
 
 
+@pytest.mark.heavy
+def test_two_homes_that_come_up_at_once_get_a_server_each(bare_laptop, tmp_path: Path):
+    other = type(bare_laptop)(tmp_path / "other", {**bare_laptop.environ, "PREFECT_ML_HOME": str(tmp_path / "other")})
+    try:
+        with ThreadPoolExecutor() as threads:
+            ends = list(threads.map(lambda one: one.run("up"), (bare_laptop, other)))
+        assert [end.returncode for end in ends] == [0, 0], [end.stderr for end in ends]
+        assert bare_laptop.api_url != other.api_url
+        for one in (bare_laptop, other):
+            answer = httpx.get(
+                f"{one.api_url}/block_types/slug/artifact-store/block_documents/name/default", timeout=30
+            )
+            assert answer.json()["data"]["url"] == f"{one.home}/artifacts"
+    finally:
+        other.run("down")
+
+
 def test_a_record_of_another_process_with_the_same_id_ends_nobody(bare_laptop):
     services = bare_laptop.home / "services"
     services.mkdir(parents=True)

@@ -13,7 +13,10 @@ import runpy
 import sys
 import time
 from importlib.resources import as_file, files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .records import Record
 
 __all__ = ["POOL", "POOL_READY"]
 
@@ -23,11 +26,12 @@ POOL_READY = f"Work pool: {POOL}"
 
 def _main() -> None:
     from ...settings import load_settings
-    from .server import is_healthy
+    from .records import read
+    from .server import answers
 
     settings = load_settings()
     _import_prefect()
-    while not is_healthy(os.environ["PREFECT_API_URL"]):
+    while not ((server := read(settings, "prefect")) and _is_meant(server) and answers(settings, server)):
         time.sleep(0.1)  # the parent decides how long, and ends us
     _create_pool()
     _say(POOL_READY)
@@ -39,6 +43,10 @@ def _main() -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - the parent reads it
+
+
+def _is_meant(server: Record) -> bool:
+    return server.api_url == os.environ["PREFECT_API_URL"]
 
 
 def _import_prefect() -> None:

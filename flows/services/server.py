@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -17,7 +18,7 @@ from .environment import prefect_environment
 from .process import end, family, last_words, spawn
 from .records import Record, forget, log_of, read, running, write
 
-__all__ = ["is_healthy", "open_server", "wait_for_server"]
+__all__ = ["answers", "is_healthy", "open_server", "wait_for_server"]
 
 _FIRST_PORT, _PORTS = 4200, 200
 _OURS_WITHIN, _CONFIGURED_WITHIN, _TELL_EVERY = 180.0, 5.0, 5.0  # seconds
@@ -48,11 +49,12 @@ def wait_for_server(settings: Settings, server: Record, report: Callable[[str], 
         ServiceError: It ended, or did not answer in time.
     """
     begin = told = time.monotonic()
-    while not is_healthy(server.api_url or ""):
+    while not answers(settings, server):
         now = time.monotonic()
-        if server.owner and not is_alive(server.owner):
+        if server.owner and (not is_alive(server.owner) or _somebody_else_answers(settings, server)):
             if _is_free(_port_of(server)):
                 raise _gone(settings, "The Prefect server ended")
+            end(family(settings, "prefect", server.owner), grace=5)
             server = _start(settings, _free_port(None), report)
         elif now - begin > _OURS_WITHIN:
             end(family(settings, "prefect", server.owner), grace=5)
@@ -62,6 +64,26 @@ def wait_for_server(settings: Settings, server: Record, report: Callable[[str], 
             report(f"Prefect server: still starting ({now - begin:.0f} s)")
         time.sleep(0.1)
     return server
+
+
+def answers(settings: Settings, server: Record) -> bool:
+    """Whether a server answers, and is the one of this record: another home's may have taken the port first."""
+    return is_healthy(server.api_url or "") and (server.owner is None or _listens(settings, server))
+
+
+def _somebody_else_answers(settings: Settings, server: Record) -> bool:
+    return is_healthy(server.api_url or "") and not _listens(settings, server)
+
+
+def _listens(settings: Settings, server: Record) -> bool:
+    import psutil
+
+    for one in family(settings, "prefect", server.owner):
+        with contextlib.suppress(psutil.Error):  # it may end in this moment
+            for socket_ in psutil.Process(one.pid).net_connections("tcp"):
+                if socket_.status == psutil.CONN_LISTEN and socket_.laddr.port == _port_of(server):
+                    return True
+    return False
 
 
 def is_healthy(api_url: str) -> bool:
