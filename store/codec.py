@@ -46,22 +46,32 @@ class Points:
     def __len__(self) -> int:
         return len(self.steps)
 
+    @staticmethod
+    def none() -> Points:
+        """Give no points."""
+        import numpy as np
+
+        return Points(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
+
+    def take(self, positions: Integers) -> Points:
+        """Give the points at some positions."""
+        return Points(self.steps[positions], self.times[positions], self.values[positions])
+
     def slice(self, start: int, end: int) -> Points:
         """Give the points from `start` up to `end`, without a copy."""
         return Points(self.steps[start:end], self.times[start:end], self.values[start:end])
 
 
 def concatenate(parts: list[Points]) -> Points:
-    """Join several lists of points into one."""
+    """Join one or more lists of points into one."""
     import numpy as np
 
     if len(parts) == 1:
         return parts[0]
-    empty = [np.empty(0, np.int64)]
     return Points(
-        np.concatenate([part.steps for part in parts] or empty),
-        np.concatenate([part.times for part in parts] or empty),
-        np.concatenate([part.values for part in parts] or [np.empty(0, np.float64)]),
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.values for part in parts]),
     )
 
 
