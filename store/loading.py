@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from sqlalchemy.engine import Connection
 from . import schema
 from .expressions import json_object, listed
 from .filters.syntax import Name
-from .records import Run, Source, from_ms
+from .records import Run, Source
 from .rows import among, raw_rows
 from .runs import LOST_AFTER_MS
 
@@ -122,7 +123,7 @@ def _load(
         attempts[row[1]].append(row[0])
     read = _read_all if wanted.names is None else _read_named
     params, metrics, tags = read(connection, attempts, wanted)
-    sources = _Sources()
+    sources, moment = _Sources(), datetime.fromtimestamp
     lost = now - LOST_AFTER_MS
     made: list[Run] = []
     for (
@@ -154,8 +155,8 @@ def _load(
             "metrics": metrics[seq],
             "tags": tags[seq],
             "user": user,
-            "started_at": from_ms(begun),
-            "ended_at": None if ended is None else from_ms(ended),
+            "started_at": moment(begun / 1000, timezone.utc),
+            "ended_at": None if ended is None else moment(ended / 1000, timezone.utc),
             "artifact_uri": uri,
             "source": sources[source],
             "flow_run_id": flow,
