@@ -120,10 +120,13 @@ def load_settings(
     found = {**_from_pyproject(cwd or Path.cwd()), **_from_environ(environ), **given}
     if "store_url" not in found or "artifact_root" not in found:
         found = {**(block or _default_block)(), **found}
-    return _build(found)
+    return _build(tuple(found.items()), str(Path.cwd()), os.path.expanduser("~"))
 
 
-def _build(found: Mapping[str, str]) -> Settings:
+@functools.lru_cache(maxsize=8)
+def _build(items: tuple[tuple[str, str], ...], _cwd: str, _user_home: str) -> Settings:
+    """Make settings of what was found; paths depend on the two folders as well."""
+    found = dict(items)
     home = Path(found.get("home") or "~/.prefect-ml").expanduser().absolute()
     return Settings(
         home=home,

@@ -6,6 +6,10 @@ itself when the clock is stopped.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable
+from typing import Any
+
 from children import ours, peers
 from rows import Row, as_markdown
 
@@ -23,8 +27,13 @@ def _writing() -> list[Row]:
         _rate("points, one by one, until all are durable", "singles", "200,000 points/s"),
         _rate("points in arrays (MLflow: batches of 1,000)", "arrays", "1,000,000 points/s"),
         _time("a small run: 2 params, 1 point", ours("small_run"), "3 ms", peers("small_run")),
-        _time("import, a new SQLite store and its first run", ours("first_use"), "400 ms", peers("first_use")),
+        _time("import, a new SQLite store, its first run; median of 5", _first_use(ours), "400 ms", _first_use(peers)),
     ]
+
+
+def _first_use(run: Callable[[str], float | None]) -> Any:
+    spent = [run("first_use") for _ in range(5)]
+    return None if None in spent else statistics.median(spent)  # pyright: ignore[reportArgumentType]
 
 
 def _reading() -> list[Row]:

@@ -299,14 +299,16 @@ class Writer:
             self._thread.start()
 
     def _work(self) -> None:
-        beat = time.monotonic() + _BEAT_SECONDS
+        beat, sync = time.monotonic() + _BEAT_SECONDS, 0.0
         while True:
             self._wake.wait(_FLUSH_SECONDS)
             self._wake.clear()
             known = self._away
             try:
                 self.flush()
-                self.sync()
+                if time.monotonic() > sync:
+                    self.sync()
+                    sync = time.monotonic() + _FLUSH_SECONDS
                 if time.monotonic() > beat:
                     self._beat()
                     beat = time.monotonic() + _BEAT_SECONDS
