@@ -29,7 +29,10 @@ def find_run(run_id: str) -> Run:
         # What the filter language would read as more than plain text is no beginning of an id.
         if not run_id or set(run_id) & set("'%_\\"):
             raise
-        found = search_runs(f"id like '{run_id}%'", limit=2)
+        begins = f"id like '{run_id}%'"
+        found = [
+            run for deleted in (False, True) for run in search_runs(begins, limit=2, deleted=deleted, superseded=True)
+        ]
         if len(found) > 1:
             raise click.BadParameter(f"More than one run's id begins with {run_id!r}; give more of it.") from None
         if not found:

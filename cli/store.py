@@ -111,17 +111,20 @@ def copy(
 
     from ..store import open_store
     from ..store.copying import copy_store
+    from ..store.upgrade import is_made
 
-    first = open_store(_settings_of(source, from_artifacts, "--from-artifacts", no_artifacts))
+    origin = _settings_of(source, from_artifacts, "--from-artifacts", no_artifacts)
+    if not is_made(origin):
+        raise click.UsageError("There is no store to copy FROM at this URL; check it.")
+    first = open_store(origin)
     second = open_store(_settings_of(target, to_artifacts, "--to-artifacts", no_artifacts))
     report = copy_store(first, second, artifacts=not no_artifacts, say=step)
     if as_json:
         print_json(asdict(report))
         return
     click.echo(f"Copied {report.runs:,} runs and {report.files:,} files; {report.there:,} runs were there already.")
-    click.echo(
-        "Both sides have " + ", ".join(f"{count:,} {name}" for name, count in report.rows.items() if count) + "."
-    )
+    counts = ", ".join(f"{count:,} {name}" for name, count in report.rows.items() if count)
+    click.echo(f"Both sides have {counts or 'nothing'}.")
 
 
 def _settings_of(url: str, root: str | None, option: str, no_artifacts: bool) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import RunNotFound, TrackingError
+from ..errors import RunNotFound, SettingsError, TrackingError
 from . import schema
 from .artifacts import remove
 from .clock import now_ms
@@ -20,6 +20,7 @@ from .writers import flush_pending
 
 __all__ = ["Garbage", "collect_garbage", "delete_run", "restore_run"]
 
+_MOST_DAYS = 36_500
 _DAY_MS = 24 * 60 * 60 * 1000
 _AT_ONCE = 500
 # When a run was deleted that is being removed for good, so that nobody restores it meanwhile.
@@ -111,7 +112,10 @@ def collect_garbage(*, older_than_days: float = 30, dry_run: bool = False, store
 
     Raises:
         ArtifactError: Artifacts cannot be removed; their runs stay.
+        SettingsError: That is no number of days.
     """
+    if not 0 <= older_than_days <= _MOST_DAYS:
+        raise SettingsError(f"Garbage is told by its age in days: give 0 to {_MOST_DAYS:,}, not {older_than_days:g}.")
     store = current_store(store)
     with store.read() as connection:
         cutoff = connection.execute(sa.select(now_ms())).scalar_one() - round(older_than_days * _DAY_MS)

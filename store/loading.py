@@ -251,7 +251,9 @@ def _of_name(
 ) -> sa.ColumnElement[Any]:
     """Give the value of one name: NULL where there is none, _NAN for a NaN."""
     table, value = _GROUPS[group]
-    if "last" in table.c:
+    if statistic == "count":
+        value = schema.series.c["count"]
+    elif "last" in table.c:
         value = sa.func.coalesce(table.c[statistic or "last"], sa.literal_column(f"'{_NAN}'", sa.Float()))
     query = sa.select(value).where(table.c.run_seq == number, table.c.name_id == sa.literal_column(str(name_id)))
     if "attempt" in table.c:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -13,9 +14,10 @@ from .migrations import HEAD, REVISIONS
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from ..settings import Settings
     from .engine import Store
 
-__all__ = ["ensure_schema", "upgrade_store"]
+__all__ = ["ensure_schema", "is_made", "upgrade_store"]
 
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version"
@@ -58,6 +60,23 @@ def upgrade_store(store: Store) -> str:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return HEAD
+
+
+def is_made(settings: Settings) -> bool:
+    """Whether a store exists where these settings say, whatever its revision; asking makes none.
+
+    Raises:
+        StoreError: It cannot be reached.
+        SettingsError: The URL is not one that a store can have.
+    """
+    from .engine import connect_store
+
+    store = connect_store(settings)
+    database = store.engine.url.database or ""
+    if store.engine.dialect.name == "sqlite" and not Path(database).is_file():
+        return False
+    with store.read() as connection:
+        return _has_version_table(connection)
 
 
 def _create(store: Store) -> None:

@@ -13,7 +13,7 @@ from typing import Any, SupportsFloat
 
 from ..errors import ParamConflict, TrackingError
 from ..store import to_ms
-from ..store.artifacts import add_folder, join, put_file
+from ..store.artifacts import add_folder, check_relative, join, put_file
 from ..store.entries import params_entry, tags_entry
 from ..store.journal import SeriesKey
 from ..store.writer import Series
@@ -260,7 +260,7 @@ def log_text(text: str, to: str, *, run: ActiveRun | None = None) -> str:
         ArtifactError: `to` leads out of the run's artifacts.
     """
     run = require_run("log_text", run)
-    uri = join(run.artifact_uri, to)
+    uri = join(run.artifact_uri, check_relative(to))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "text"
         file.write_text(text)

@@ -217,6 +217,8 @@ def test_register_and_promote(home: Path, invoke: Invoke) -> None:
     [
         ("runs show nope", 2, "There is no run 'nope'"),
         ("runs show %", 2, "There is no run '%'"),
+        ("store copy sqlite:////nope/x.db sqlite:////tmp/y.db", 2, "There is no store to copy FROM"),
+        ("store gc --older-than -1", 2, "age in days"),
         ("runs list -e nope", 2, "There is no experiment 'nope'"),
         ("runs list metrics.rmse<", 2, "The filter"),
         ("runs list --order-by nothing", 2, "Cannot order by 'nothing'"),

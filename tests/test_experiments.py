@@ -35,7 +35,14 @@ from prefect_ml import (
     start_run,
 )
 from prefect_ml.cli import cli
-from prefect_ml.errors import ExperimentExists, ExperimentNotFound, FilterError, RunNotFound, TrackingError
+from prefect_ml.errors import (
+    ExperimentExists,
+    ExperimentNotFound,
+    FilterError,
+    RunNotFound,
+    SettingsError,
+    TrackingError,
+)
 from prefect_ml.store import Store, schema
 from prefect_ml.store.deletion import collect_garbage
 from prefect_ml.store.models import record_logged_model
@@ -176,12 +183,21 @@ def test_garbage_is_what_was_deleted_long_ago(store: Store) -> None:
     assert collect_garbage(older_than_days=0).runs == ()
     restore_run(top.id)
     delete_run(top.id)
-    collect_garbage(older_than_days=-1)
+    age(store, 31)
+    collect_garbage()
     after = rows(store)
     assert {**after, "names": 0} == {**alone, "names": 0, "logged_models": 1, "experiments": after["experiments"]}
     assert before["runs"] == 0
     run_named("again", "older")
     assert names() == ["again", "living"]
+
+
+@pytest.mark.parametrize("days", [-1, math.nan, math.inf, 1e300])
+def test_an_age_that_is_none_removes_nothing(store: Store, days: float) -> None:
+    delete_run(run_named("gone"))
+    with pytest.raises(SettingsError, match="age in days"):
+        collect_garbage(older_than_days=days)
+    assert rows(store)["runs"] == 1
 
 
 @both_databases

@@ -194,3 +194,13 @@ def test_experiments_are_named_or_refused(three: dict[str, str]) -> None:
         search_runs(experiments=["wine", "nowhere"])
     with pytest.raises(FilterError, match="list of names"):
         search_runs(experiments="wine")
+
+
+@both_databases
+def test_every_statistic_can_be_a_column(store: Store) -> None:
+    with start_run():
+        for value in (3.0, 1.0, 2.0):
+            log_metrics({"loss": value})
+    columns = [f"metrics.loss.{statistic}" for statistic in ("count", "last", "min", "max")]
+    (found,) = search_runs(columns=columns)
+    assert found.metrics == {"loss.count": 3, "loss.last": 2.0, "loss.min": 1.0, "loss.max": 3.0}

@@ -330,3 +330,11 @@ def test_the_front_door_is_frozen_and_light() -> None:
         "assert 'prefect' not in sys.modules and 'pandas' not in sys.modules and 'bentoml' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_empty_path_is_refused_and_harms_no_other_artifact() -> None:
+    with start_run() as run:
+        with pytest.raises(ArtifactError, match="not a path"):
+            log_text("x", "")
+        log_text("y", "ok.txt")
+    assert [artifact.path for artifact in list_artifacts(run.id)] == ["ok.txt"]

@@ -59,7 +59,7 @@ def log_image(image: Any, to: str = "image.png", *, step: int | None = None, run
     run = require_run("log_image", run)
     place = to if step is None else _at_step(to, step)
     if isinstance(image, (str, Path)):
-        uri = join(run.artifact_uri, place)
+        uri = join(run.artifact_uri, check_relative(place))
         put_file(Path(image), uri)
         return uri
     return write_artifact(run, place, lambda file: _paint(image, file))
@@ -67,7 +67,7 @@ def log_image(image: Any, to: str = "image.png", *, step: int | None = None, run
 
 def write_artifact(run: ActiveRun, to: str, write: Callable[[Path], None]) -> str:
     """Have a file written, named as it shall be, and keep it with the run; give where it lies."""
-    uri = join(run.artifact_uri, to)
+    uri = join(run.artifact_uri, check_relative(to))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / PurePosixPath(check_relative(to)).name
         write(file)
