@@ -146,7 +146,10 @@ class RunClosed(TrackingError, RuntimeError):
     def __init__(self, run_id: str, status: str) -> None:
         self.run_id = run_id
         self.status = status
-        super().__init__(f"Run {run_id} has ended ({status}) and takes no more writes; open a new run to go on.")
+        super().__init__(
+            f"Run {run_id} has ended ({status}) and takes no more writes;"
+            " start_run(run_id=..., resume=True) goes on with it."
+        )
 
 
 class ParamConflict(TrackingError, ValueError):
