@@ -133,7 +133,7 @@ def test_a_long_history_is_sampled_on_request_and_says_so(store: Store) -> None:
             log_metric("m", i, step=i)
     history = metric_history(run.id, "m", max_points=100)
     assert history.sampled
-    assert len(history) == 100
+    assert 90 < len(history) <= 100
     assert (history.steps[0], history.steps[-1]) == (0, 4999)
 
 
