@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 # Wide enough for anything where no terminal bounds the width, so that scripts find every value whole.
 _UNBOUNDED = 10_000
 _SHORT = 12
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def json_option(command: _Command) -> _Command:
@@ -40,7 +42,7 @@ def show_table(columns: Iterable[str], rows: Iterable[Iterable[Cell]], *, empty:
 
     A narrow terminal shortens long values, but never the first column, which says which record it is.
     """
-    lines = [[text_of(cell) for cell in row] for row in rows]
+    lines = [[text_of(cell).replace("\n", " ") for cell in row] for row in rows]
     if not lines:
         click.echo(empty)
         return
@@ -92,7 +94,7 @@ def text_of(value: Cell) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value)
+    return _CONTROL.sub("\ufffd", str(value))  # a name must not colour or move what others see
 
 
 def _table(*, show_header: bool) -> Table:

@@ -134,4 +134,4 @@ def _ago(moment: datetime) -> str:
 def _plain(text: str) -> Text:
     from rich.text import Text
 
-    return Text(" ".join(text.split()))  # Text, so that no name is read as markup
+    return Text(" ".join(text_of(text).split()))  # Text, so that no name is read as markup

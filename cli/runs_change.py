@@ -16,16 +16,19 @@ def delete(run_ids: tuple[str, ...]) -> None:
     from ..store.deletion import delete_run
     from .run_ids import find_run
 
-    _say("Deleted", sum(delete_run(run.id) for run in [find_run(run_id) for run_id in run_ids]))
+    runs = [find_run(run_id) for run_id in run_ids]
+    _say("Deleted", sum(delete_run(run.id) for run in runs))
+    click.echo(f"Bring back with:  prefect-ml runs restore {' '.join(run.id for run in runs)}")
 
 
 @click.command("restore")
 @click.argument("run_ids", metavar="ID...", nargs=-1, required=True)
 def restore(run_ids: tuple[str, ...]) -> None:
-    """Bring deleted runs back, with the runs that were deleted together with them; whole ids only."""
+    """Bring deleted runs back, with the runs that were deleted together with them."""
     from ..store.deletion import restore_run
+    from .run_ids import find_run
 
-    _say("Restored", sum(restore_run(run_id) for run_id in run_ids))
+    _say("Restored", sum(restore_run(run.id) for run in [find_run(run_id) for run_id in run_ids]))
 
 
 @click.command("move")

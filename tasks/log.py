@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import operator
-import tempfile
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,11 +12,12 @@ from typing import Any, SupportsFloat
 
 from ..errors import ParamConflict, TrackingError
 from ..store import to_ms
-from ..store.artifacts import add_folder, check_relative, join, put_file
+from ..store.artifacts import add_folder, join, put_file
 from ..store.entries import params_entry, tags_entry
 from ..store.journal import SeriesKey
 from ..store.writer import Series
 from .active import ActiveRun
+from .files import write_artifact
 from .points import points_of
 from .scope import require_run
 from .texts import checked_name, checked_texts
@@ -257,15 +257,15 @@ def log_text(text: str, to: str, *, run: ActiveRun | None = None) -> str:
 
     Raises:
         NoActiveRun: No run is open.
+        TrackingError: It is no text.
         ArtifactError: `to` leads out of the run's artifacts.
     """
     run = require_run("log_text", run)
-    uri = join(run.artifact_uri, check_relative(to))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "text"
-        file.write_text(text)
-        put_file(file, uri)
-    return uri
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TrackingError(
+            f"log_text writes a text, not {type(text).__name__}; log_dict and log_artifact take others."
+        )
+    return write_artifact(run, to, lambda file: file.write_bytes(text.encode(errors="surrogatepass")))
 
 
 def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | None = None) -> str:

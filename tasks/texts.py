@@ -15,8 +15,10 @@ def checked_texts(values: Mapping[str, object]) -> dict[str, str]:
     """Give values by name as text.
 
     Raises:
-        TrackingError: A name or a value is text that not every database takes.
+        TrackingError: These are no values by name, or a name or a value is text that not every database takes.
     """
+    if not isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TrackingError(f"Several are logged as a mapping of values by name, not as {type(values).__name__}.")
     return {checked_name(name): checked_text(f"value of {name!r}", value) for name, value in values.items()}
 
 
@@ -27,7 +29,7 @@ def checked_name(name: str) -> str:
         TrackingError: It cannot be one.
     """
     if not isinstance(name, str) or not name or not is_storable(name):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TrackingError(f"{name!r} cannot name a param, metric or tag; use text without NUL.")
+        raise TrackingError(f"{name!r} cannot name a param, metric or tag; use a text, not empty and without NUL.")
     if len(name) > _LONGEST_NAME:
         raise TrackingError(f"The name {name[:40]!r}... has {len(name)} characters; use at most {_LONGEST_NAME}.")
     return name

@@ -304,3 +304,22 @@ def test_version_is_the_packages(home: Path) -> None:
 
     assert version("prefect-ml") in _child("--version").stdout
     assert prefect_ml.__name__ == "prefect_ml"
+
+
+def test_a_name_cannot_colour_or_move_what_others_see(home: Path) -> None:
+    with start_run(name="a\nb\x1b[31mred") as run:
+        set_tag("team", "x\x1b[2Jy")
+    for words in (("runs", "list"), ("runs", "show", run.id)):
+        answer = _child(*words)
+        assert answer.returncode == 0
+        assert "\x1b" not in answer.stdout
+        assert "red" in answer.stdout
+    assert len(_child("runs", "list").stdout.strip().splitlines()) == 2
+
+
+def test_deleted_runs_come_back_by_what_deleting_says(home: Path) -> None:
+    with start_run() as run:
+        pass
+    said = _child("runs", "delete", run.id[:13]).stdout
+    assert run.id in said
+    assert _child("runs", "restore", run.id[:13]).stdout.strip() == "Restored 1 run."

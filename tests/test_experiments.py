@@ -316,7 +316,7 @@ def test_the_command_line_does_the_same(call: Callable[..., str], store: Store, 
     call("experiments", "restore", "ale")
     assert call("runs", "export", str(tmp_path / "x.csv"), "name = 'a'", "--column", "name") == "Exported 1 run.\n"
     assert (tmp_path / "x.csv").read_text().split() == ["name", "a"]
-    assert call("runs", "delete", run_id) == "Deleted 1 run.\n"
+    assert call("runs", "delete", run_id) == f"Deleted 1 run.\nBring back with:  prefect-ml runs restore {run_id}\n"
     assert call("runs", "restore", run_id) == "Restored 1 run.\n"
     call("runs", "delete", run_id)
     age(store, 40)

@@ -338,3 +338,10 @@ def test_an_empty_path_is_refused_and_harms_no_other_artifact() -> None:
             log_text("x", "")
         log_text("y", "ok.txt")
     assert [artifact.path for artifact in list_artifacts(run.id)] == ["ok.txt"]
+
+
+def test_what_is_no_mapping_or_no_text_is_refused_in_one_sentence() -> None:
+    with start_run():
+        for call in (lambda: log_params([1]), lambda: set_tags("x"), lambda: log_text(5, "t.txt")):
+            with pytest.raises(TrackingError, match="not"):
+                call()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import TrackingError
 from ...store.artifacts import check_relative, join, put_file
 from ..active import ActiveRun
+from ..files import write_artifact
 from ..scope import require_run
 from .frames import is_of
 from .png import as_pixels, png_of
 
-__all__ = ["log_figure", "log_image", "write_artifact"]
+__all__ = ["log_figure", "log_image"]
 
 
 def log_figure(figure: Any, to: str = "figure.png", *, run: ActiveRun | None = None) -> str:
@@ -63,16 +62,6 @@ def log_image(image: Any, to: str = "image.png", *, step: int | None = None, run
         put_file(Path(image), uri)
         return uri
     return write_artifact(run, place, lambda file: _paint(image, file))
-
-
-def write_artifact(run: ActiveRun, to: str, write: Callable[[Path], None]) -> str:
-    """Have a file written, named as it shall be, and keep it with the run; give where it lies."""
-    uri = join(run.artifact_uri, check_relative(to))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / PurePosixPath(check_relative(to)).name
-        write(file)
-        put_file(file, uri)
-    return uri
 
 
 def _draw(figure: Any, file: Path) -> None:

@@ -17,9 +17,9 @@ from ...errors import TrackingError
 from ...store import Store
 from ...store.run_artifacts import download_artifacts
 from ..active import ActiveRun
+from ..files import write_artifact
 from ..scope import require_run
 from .frames import is_of
-from .media import write_artifact
 
 __all__ = ["load_table", "log_table"]
 
