@@ -20,7 +20,7 @@ from .active import ActiveRun
 from .files import write_artifact
 from .points import points_of
 from .scope import require_run
-from .texts import checked_name, checked_texts
+from .texts import checked_mapping, checked_name, checked_texts
 
 __all__ = [
     "log_artifact",
@@ -119,6 +119,7 @@ def log_metrics(
         TrackingError: A value is no number; then nothing is added.
     """
     run = require_run("log_metrics", run)
+    checked_mapping(values)
     numbers = [(run.series.get(name) or _series(run, name), _number(name, value)) for name, value in values.items()]
     at = time.time_ns() // 1_000_000 if timestamp is None else _moment(timestamp)
     given = None if step is None else _whole("step", step)

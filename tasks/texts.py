@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..errors import TrackingError
 
-__all__ = ["checked_name", "checked_text", "checked_texts", "is_storable"]
+__all__ = ["checked_mapping", "checked_name", "checked_text", "checked_texts", "is_storable"]
 
 _LONGEST_NAME = 500  # PostgreSQL indexes names, and an index row has its limits
 
@@ -17,9 +17,18 @@ def checked_texts(values: Mapping[str, object]) -> dict[str, str]:
     Raises:
         TrackingError: These are no values by name, or a name or a value is text that not every database takes.
     """
+    checked_mapping(values)
+    return {checked_name(name): checked_text(f"value of {name!r}", value) for name, value in values.items()}
+
+
+def checked_mapping(values: Mapping[str, object]) -> None:
+    """See that there are names to the values.
+
+    Raises:
+        TrackingError: This is no mapping.
+    """
     if not isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TrackingError(f"Several are logged as a mapping of values by name, not as {type(values).__name__}.")
-    return {checked_name(name): checked_text(f"value of {name!r}", value) for name, value in values.items()}
 
 
 def checked_name(name: str) -> str:

@@ -204,3 +204,9 @@ def test_every_statistic_can_be_a_column(store: Store) -> None:
     columns = [f"metrics.loss.{statistic}" for statistic in ("count", "last", "min", "max")]
     (found,) = search_runs(columns=columns)
     assert found.metrics == {"loss.count": 3, "loss.last": 2.0, "loss.min": 1.0, "loss.max": 3.0}
+
+
+@pytest.mark.parametrize("text", [None, 5, b"name = 'a'"])
+def test_a_filter_that_is_no_text_is_refused(store: Store, text: object) -> None:
+    with pytest.raises(FilterError, match="is a text"):
+        search_runs(text)

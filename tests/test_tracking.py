@@ -342,6 +342,11 @@ def test_an_empty_path_is_refused_and_harms_no_other_artifact() -> None:
 
 def test_what_is_no_mapping_or_no_text_is_refused_in_one_sentence() -> None:
     with start_run():
-        for call in (lambda: log_params([1]), lambda: set_tags("x"), lambda: log_text(5, "t.txt")):
+        for call in (
+            lambda: log_params([1]),
+            lambda: log_metrics([1]),
+            lambda: set_tags("x"),
+            lambda: log_text(5, "t.txt"),
+        ):
             with pytest.raises(TrackingError, match="not"):
                 call()

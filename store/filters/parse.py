@@ -26,8 +26,10 @@ def parse_filter(text: str) -> Expression | None:
     """Parse a filter; the empty text is no condition at all.
 
     Raises:
-        FilterError: It does not parse, or is too large.
+        FilterError: It is no text, does not parse, or is too large.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise FilterError(f'A filter is a text such as "metrics.rmse < 0.8", not {type(text).__name__}')
     return _parse("filter", text, "The filter") if text.strip() else None
 
 
