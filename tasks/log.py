@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import time
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from ..store.entries import params_entry, tags_entry
 from ..store.journal import SeriesKey
 from ..store.writer import Series
 from .active import ActiveRun
-from .files import write_artifact
+from .files import json_text, write_artifact
 from .points import points_of
 from .scope import require_run
 from .texts import checked_mapping, checked_name, checked_texts
@@ -273,7 +272,8 @@ def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | 
     """Write a dict or list as a JSON artifact.
 
     Args:
-        value: What to write.
+        value: What to write. JSON has no NaN and no infinities: they become the strings `"NaN"`, `"Infinity"` and
+            `"-Infinity"`, which `float` reads.
         to: Its path below the artifacts, for instance `config.json`.
         run: The run; the current one by default.
 
@@ -284,11 +284,7 @@ def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | 
         NoActiveRun: No run is open.
         TrackingError: It holds something that JSON cannot.
     """
-    try:
-        text = json.dumps(value, indent=2)
-    except (TypeError, ValueError) as error:
-        raise TrackingError(f"log_dict cannot write this as JSON ({error}); log plain values only.") from error
-    return log_text(text, to, run=run)
+    return log_text(json_text(value), to, run=run)
 
 
 def _write_params(run: ActiveRun, values: Mapping[str, object]) -> None:
@@ -313,10 +309,10 @@ def _moment(timestamp: datetime | int) -> int:
 def _whole(what: str, value: Any) -> int:
     try:
         number = operator.index(value)
-    except TypeError:
-        number = _OUT_OF_RANGE
+    except TypeError as error:
+        raise TrackingError(f"The {what} of a metric must be a whole number, not {value!r}.") from error
     if not -_OUT_OF_RANGE <= number < _OUT_OF_RANGE:
-        raise TrackingError(f"The {what} of a metric must be a whole number of at most 64 bits, not {value!r}.")
+        raise TrackingError(f"The {what} of a metric must be a whole number of at most 64 bits; this one has more.")
     return number
 
 
@@ -324,7 +320,11 @@ def _number(name: str, value: Any) -> float:
     try:
         if not isinstance(value, (str, bytes)):
             return float(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
+    except OverflowError as error:
+        raise TrackingError(
+            f"Metric {name!r} must be one number of at most 1.8e308 in size; log its logarithm."
+        ) from error
+    except (TypeError, ValueError, RuntimeError):
         pass
     raise TrackingError(
         f"Metric {name!r} must be one number, not {type(value).__name__}; log_series takes many at once."

@@ -54,4 +54,7 @@ def _row(name: str, what: str, given: Any, kind: type[np.generic]) -> npt.NDArra
             return np.ascontiguousarray(column, kind)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
-    raise TrackingError(f"The {what} of metric {name!r} must be numbers in one row; {type(given).__name__} is not.")
+    raise TrackingError(
+        f"The {what} of metric {name!r} must be numbers of at most 64 bits in one row;"
+        f" this {type(given).__name__} is not."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +23,11 @@ from prefect_ml import (
     get_run,
     list_artifacts,
     load_table,
+    log_dict,
     log_figure,
     log_image,
+    log_metric,
+    log_series,
     log_table,
     log_text,
     set_note,
@@ -65,8 +69,9 @@ def test_no_figure_or_an_unknown_format_is_refused(axes: Any) -> None:
     with start_run() as run:
         for figure, name, message in (
             (3, "a.png", "not int"),
-            (axes.figure, "a.nothing", "a.nothing"),
-            (go.Figure(), "a.nothing", "html or .json"),
+            (axes.figure, "a.nothing", r"'a\.nothing': .*\.pdf, .*\.png, "),
+            (axes.figure, "plots/f", r"'plots/f': .*\.png, "),
+            (go.Figure(), "plots/f", r"'plots/f'; .*\.html or \.json"),
         ):
             with pytest.raises(TrackingError, match=message):
                 log_figure(figure, name)
@@ -199,8 +204,35 @@ def test_without_pandas_and_arrow_tables_are_kept_and_the_error_says_what_to_ins
     assert download_artifacts(run_id, "a.csv", to=tmp_path).read_text().split() == ["a", "1"]
 
 
+def test_a_dict_is_json_that_every_reader_takes() -> None:
+    def refused(word: str) -> None:
+        pytest.fail(f"{word} is no JSON")
+
+    value = {"loss": [math.nan, -math.inf, np.float64("inf")], "1": ("a", None, {"deep": [1.5]})}
+    with start_run():
+        text = Path(log_dict(value, "scores.json")).read_text()
+        circle: list[Any] = []
+        circle.append(circle)
+        with pytest.raises(TrackingError, match="plain values"):
+            log_dict(circle, "circle.json")
+    assert json.loads(text, parse_constant=refused) == {
+        "loss": ["NaN", "-Infinity", "Infinity"], "1": ["a", None, {"deep": [1.5]}],
+    }  # fmt: skip
+
+
 def test_a_note_is_the_tag_note() -> None:
     with start_run() as run:
         set_note("first")
         set_note("## Better\n\nthan *before*")
     assert get_run(run.id).tags == {"note": "## Better\n\nthan *before*"}
+
+
+def test_numbers_that_are_too_large_are_refused_in_one_sentence() -> None:
+    with start_run():
+        for call, message in (
+            (lambda: log_metric("x", 10**5000), r"^Metric 'x' must be one number of at most 1\.8e308 in size"),
+            (lambda: log_metric("x", 1, step=10**5000), "whole number of at most 64 bits"),
+            (lambda: log_series("x", [1, 10**5000]), "numbers of at most 64 bits in one row"),
+        ):
+            with pytest.raises(TrackingError, match=message):
+                call()

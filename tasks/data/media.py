@@ -34,7 +34,7 @@ def log_figure(figure: Any, to: str = "figure.png", *, run: ActiveRun | None = N
         ArtifactError: `to` leads out of the run's artifacts.
     """
     run = require_run("log_figure", run)
-    return write_artifact(run, to, lambda file: _draw(figure, file))
+    return write_artifact(run, to, lambda file: _draw(figure, to, file))
 
 
 def log_image(image: Any, to: str = "image.png", *, step: int | None = None, run: ActiveRun | None = None) -> str:
@@ -64,20 +64,20 @@ def log_image(image: Any, to: str = "image.png", *, step: int | None = None, run
     return write_artifact(run, place, lambda file: _paint(image, file))
 
 
-def _draw(figure: Any, file: Path) -> None:
+def _draw(figure: Any, to: str, file: Path) -> None:
     if is_of(figure, "plotly") and hasattr(figure, "to_plotly_json"):
-        _draw_plotly(figure, file)
+        _draw_plotly(figure, to, file)
         return
     drawn: Any = figure if hasattr(figure, "savefig") else getattr(figure, "figure", None)
     if not hasattr(drawn, "savefig"):
         raise TrackingError(f"log_figure takes a figure of matplotlib or plotly, not {type(figure).__name__}.")
-    try:
-        drawn.savefig(file)
-    except ValueError as error:  # matplotlib's word for a format that it does not know
-        raise TrackingError(f"The figure cannot be written as {file.name!r} ({error}).") from error
+    known = sorted(drawn.canvas.get_supported_filetypes())
+    if file.suffix.lower().removeprefix(".") not in known:  # matplotlib would choose another name
+        raise TrackingError(f"The figure cannot be written as {to!r}: let its name end in .{', .'.join(known)}.")
+    drawn.savefig(file)
 
 
-def _draw_plotly(figure: Any, file: Path) -> None:
+def _draw_plotly(figure: Any, to: str, file: Path) -> None:
     kind = file.suffix.lower()
     if kind == ".html":
         figure.write_html(file, include_plotlyjs=True)
@@ -88,7 +88,8 @@ def _draw_plotly(figure: Any, file: Path) -> None:
             figure.write_image(file)
         except (ValueError, RuntimeError, ImportError) as error:  # a browser or kaleido is missing, or the format
             raise TrackingError(
-                f"The plotly figure cannot be written as {file.name!r}; name it .html or .json, or install kaleido."
+                f"The plotly figure cannot be written as {to!r}; let its name end in .html or .json, or, with kaleido"
+                " installed, in .png, .jpg, .webp, .svg or .pdf."
             ) from error
 
 
