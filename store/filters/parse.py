@@ -9,7 +9,8 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 
 from ...errors import FilterError
-from .syntax import Comparison, Expression, Group, Literal, Name, Not
+from .hints import unexpected
+from .syntax import Comparison, Expression, Fault, Group, Literal, Name, Not
 
 __all__ = ["parse_column", "parse_filter", "parse_order"]
 
@@ -55,16 +56,21 @@ def _parse(start: str, text: str, what: str) -> Any:
     _check_text(text, what)
     try:
         return _parser(start).parse(text)  # pyright: ignore[reportUnknownMemberType]
-    except UnexpectedCharacters as error:
-        position: int = getattr(error, "pos_in_stream", 0)
-        raise FilterError(f"{what} has an unexpected {text[position]!r}", text, position + 1) from None
     except UnexpectedInput as error:
-        token: Token | None = getattr(error, "token", None)
-        if token is None or token.type == "$END":
-            raise FilterError(f"{what} ends too early", text, len(text) + 1) from None
-        raise FilterError(f"{what} has an unexpected {str(token)!r}", text, (token.start_pos or 0) + 1) from None
-    except _Fault as fault:
+        fault = _fault_of(error, text, what)
         raise FilterError(str(fault), text, fault.column) from None
+    except Fault as fault:
+        raise FilterError(str(fault), text, fault.column) from None
+
+
+def _fault_of(error: UnexpectedInput, text: str, what: str) -> Fault:
+    token: Token | None = getattr(error, "token", None)
+    if isinstance(error, UnexpectedCharacters):
+        at: Any = error
+        return unexpected(what, text, at.pos_in_stream or 0, set(at.allowed or ()))
+    if token is None or token.type == "$END":
+        return Fault(f"{what} ends too early", len(text) + 1)
+    return unexpected(what, text, token.start_pos or 0, set(getattr(error, "expected", ())))
 
 
 def _check_text(text: str, what: str) -> None:
@@ -80,14 +86,6 @@ def _parser(start: str) -> Lark:
     grammar = resources.files(__name__.rpartition(".")[0]).joinpath("grammar.lark").read_text()
     # Transforming while parsing needs no recursion, however deep the parentheses.
     return Lark(grammar, parser="lalr", start=start, transformer=_Builder(), maybe_placeholders=True)
-
-
-class _Fault(Exception):
-    """Something wrong at a place; the text is not known here."""
-
-    def __init__(self, message: str, column: int) -> None:
-        self.column = column
-        super().__init__(message)
 
 
 class _Builder(Transformer[Token, Any]):
@@ -137,7 +135,7 @@ class _Builder(Transformer[Token, Any]):
         group = group.lower()
         name, statistic = _split_name(group, rest)
         if statistic and group != "metrics":
-            raise _Fault(f"Only metrics have {statistic!r}, and {text} is none", column)
+            raise Fault(f"Only metrics have {statistic!r}, and {text} is none", column)
         return Name(group, name, statistic, text, column)
 
     def literal(self, parts: list[Token]) -> Literal:
@@ -160,7 +158,7 @@ def _split_name(group: str, text: str) -> tuple[str, str]:
 def _deeper(parts: list[Expression], column: int = 1) -> int:
     depth = 1 + max(part.depth for part in parts)
     if depth > _DEEPEST:
-        raise _Fault(f"The filter is nested more than {_DEEPEST} levels deep", column)
+        raise Fault(f"The filter is nested more than {_DEEPEST} levels deep", column)
     return depth
 
 
@@ -171,7 +169,7 @@ def _check_size(expression: Expression) -> None:
         if isinstance(one, Comparison):
             comparisons, values = comparisons + 1, values + len(one.values)
             if comparisons > _MOST_COMPARISONS or values > _MOST_VALUES:
-                raise _Fault(
+                raise Fault(
                     f"The filter has more than {_MOST_COMPARISONS} comparisons or {_MOST_VALUES:,} values;"
                     " use `in` for lists, or search in parts",
                     one.field.column,
@@ -185,9 +183,9 @@ def _check_size(expression: Expression) -> None:
 def _check_pattern(pattern: Literal) -> None:
     text = str(pattern.value)
     if len(text) > _LONGEST_PATTERN:
-        raise _Fault(f"A pattern has at most {_LONGEST_PATTERN:,} characters", pattern.column)
+        raise Fault(f"A pattern has at most {_LONGEST_PATTERN:,} characters", pattern.column)
     if (len(text) - len(text.rstrip("\\"))) % 2:
-        raise _Fault(r"A pattern cannot end in a single backslash; write \\ for one", pattern.column)
+        raise Fault(r"A pattern cannot end in a single backslash; write \\ for one", pattern.column)
 
 
 def _unquote(token: Token) -> str:

@@ -22,6 +22,9 @@ __all__ = ["Annotation", "Phase", "RunField", "candidates", "names_of", "run_fie
 
 Seqs = sa.Select[tuple[int]]
 _r = schema.runs.c
+_STATUSES = ("Running", "Completed", "Failed", "Crashed", "Cancelled")
+_SOURCE = ("project", "entry_point", "commit", "branch")
+_DATASETS = ("name", "digest", "role")
 _TABLES = {"params": schema.params, "metrics": schema.series, "tags": schema.tags}
 
 
@@ -233,7 +236,7 @@ def run_fields(ids: Mapping[str, int], now: int) -> Fields:
         "id": RunColumn(_r.id, nullable=False, indexed=True),
         "name": RunColumn(_r.name, nullable=False),
         "experiment": ExperimentField(),
-        "status": RunColumn(sa.case((lost, "Crashed"), else_=_r.status), nullable=False),
+        "status": RunColumn(sa.case((lost, "Crashed"), else_=_r.status), nullable=False, choices=_STATUSES),
         "attempt": RunColumn(_r.attempt, "number", nullable=False),
         "parent_id": RunColumn(_r.parent_id, indexed=True),
         "user": RunColumn(_r.user, nullable=False),
@@ -245,17 +248,13 @@ def run_fields(ids: Mapping[str, int], now: int) -> Fields:
         "superseded": RunColumn(_r.superseded, "boolean", nullable=False),
         "note": Annotation(schema.tags, ids.get("note"), None, "value"),
     }
-    return Fields(plain, _groups(ids))
+    return Fields(plain, _groups(ids), {"datasets": _DATASETS, "source": _SOURCE})
 
 
 def _groups(ids: Mapping[str, int]) -> dict[str, Callable[[Name], Field]]:
-    known = schema.datasets.c
-    datasets = {
-        "name": DatasetField(known.name),
-        "digest": DatasetField(known.digest),
-        "role": DatasetField(schema.run_datasets.c.role),
-    }
-    source = {name: RunColumn(_r.source[name].as_string()) for name in ("project", "entry_point", "commit", "branch")}
+    columns = (schema.datasets.c.name, schema.datasets.c.digest, schema.run_datasets.c.role)
+    datasets = {name: DatasetField(column) for name, column in zip(_DATASETS, columns, strict=True)}
+    source = {name: RunColumn(_r.source[name].as_string()) for name in _SOURCE}
     found: dict[str, Callable[[Name], Field]] = {
         "params": lambda name: Annotation(schema.params, ids.get(name.name), "number", "value"),
         "metrics": lambda name: Annotation(schema.series, ids.get(name.name), name.statistic or "last", None),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Comparison", "Expression", "Group", "Literal", "Name", "Not", "conjuncts", "names_in"]
+from ...errors import FilterError
+
+__all__ = ["Comparison", "Expression", "Fault", "Group", "Literal", "Name", "Not", "conjuncts", "names_in"]
+
+
+class Fault(FilterError):
+    """Something wrong at a column of a filter, by which the text itself is not known."""
+
+    def __init__(self, message: str, column: int) -> None:
+        super().__init__(message)
+        self.column: int = column
 
 
 @dataclass(frozen=True, slots=True)
