@@ -3,7 +3,9 @@
     PrefectMLError
     ├── SettingsError (ValueError)         a setting or an option that cannot be used
     ├── StoreError                         the SQL store: away, locked, too new, too old
+    │   └── BadTarget (ValueError)         a place where no store can be copied or backed up to
     ├── TrackingError
+    │   ├── BadName (ValueError)           a name that no experiment, or no file of runs, can have
     │   ├── NoActiveRun (RuntimeError)     log_* was called with no run open
     │   ├── RunNotFound (LookupError)
     │   ├── ExperimentNotFound (LookupError)
@@ -44,7 +46,9 @@ from typing import ClassVar
 __all__ = [
     "ApprovalPending",
     "ArtifactError",
+    "BadName",
     "BadReference",
+    "BadTarget",
     "BentoFailed",
     "EndpointNotFound",
     "EnvironmentFailed",
@@ -93,8 +97,20 @@ class StoreError(PrefectMLError):
     """The SQL store cannot be reached, read or written."""
 
 
+class BadTarget(StoreError, ValueError):
+    """No store can be copied or backed up to this place."""
+
+    exit_code = 2
+
+
 class TrackingError(PrefectMLError):
     """Something about runs, experiments, params or metrics."""
+
+
+class BadName(TrackingError, ValueError):
+    """No experiment, or no file of exported runs, can have this name."""
+
+    exit_code = 2
 
 
 class NoActiveRun(TrackingError, RuntimeError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import StoreError
+from ..errors import BadTarget, StoreError
 from . import schema
 from .copying import copy_rows, snapshot
 from .engine import Store, connect_store, current_store
@@ -29,16 +29,17 @@ def backup_store(to: str | Path, *, store: Store | None = None) -> Path:
         store: Another store than the one that the settings name.
 
     Raises:
-        StoreError: The file exists or cannot be written, or the database failed.
+        BadTarget: The file exists, or its folder does not.
+        StoreError: The file cannot be written, or the database failed.
     """
     store = current_store(store)
     target = Path(to)
     if target.is_dir():
         target = target / "store.db"
     if target.exists():
-        raise StoreError(f"{target} exists; give the backup a name of its own.")
+        raise BadTarget(f"{target} exists; give the backup a name of its own.")
     if not target.parent.is_dir():
-        raise StoreError(f"There is no folder {target.parent}; make it, or choose another place for the backup.")
+        raise BadTarget(f"There is no folder {target.parent}; make it, or choose another place for the backup.")
     recover(store)
     part = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.part")
     try:

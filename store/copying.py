@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import StoreError
+from ..errors import BadTarget, StoreError
 from . import schema
 from .copying_artifacts import ArtifactCopy
 from .copying_models import check_models, compare_models, copy_models
@@ -31,7 +31,9 @@ Say = Callable[[str], object]
 _AT_ONCE = 200
 _SAY_SECONDS = 2.0
 _ROWS_AT_ONCE = 1000
-_OF_RUNS = (schema.attempts, schema.params, schema.tags, schema.series, schema.segments, schema.run_datasets)
+_OF_RUNS = (
+    schema.attempts, schema.params, schema.tags, schema.series, schema.segments, schema.run_datasets, schema.summaries,
+)  # fmt: skip
 _PROGRESS = (
     "status", "attempt", "parent_attempt", "superseded", "ended_at", "heartbeat_at", "artifact_uri", "source",
     "environment",
@@ -83,11 +85,12 @@ def copy_store(source: Store, target: Store, *, artifacts: bool = True, say: Say
         say: Told now and then how far the copy is.
 
     Raises:
-        StoreError: The two have different models under one name, a database failed, or the counts differ in the end.
+        BadTarget: The two are one.
+        StoreError: They have different models under one name, a database failed, or the counts differ in the end.
         ArtifactError: Artifacts cannot be read or written.
     """
     if source.engine.url == target.engine.url:
-        raise StoreError(f"{source.url} cannot be copied into itself; name another store.")
+        raise BadTarget(f"{source.url} cannot be copied into itself; name another store.")
     recover(source)
     carrier = ArtifactCopy(source.settings, target.settings) if artifacts else None
     with snapshot(source) as connection:

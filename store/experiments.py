@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import ExperimentExists, ExperimentNotFound, RunNotFound, TrackingError
+from ..errors import BadName, ExperimentExists, ExperimentNotFound, RunNotFound, TrackingError
 from . import schema
 from .clock import now_ms
 from .engine import Store, current_store
@@ -83,7 +83,7 @@ def create_experiment(name: str, *, store: Store | None = None) -> Experiment:
 
     Raises:
         ExperimentExists: There is one of this name.
-        TrackingError: No experiment can have this name.
+        BadName: No experiment can have this name.
     """
     _check_name(name)
     with current_store(store).write() as connection:
@@ -99,7 +99,7 @@ def rename_experiment(name: str, to: str, *, store: Store | None = None) -> None
     Raises:
         ExperimentNotFound: There is none of the name `name`.
         ExperimentExists: There is another one of the name `to`.
-        TrackingError: No experiment can have this name.
+        BadName: No experiment can have this name.
     """
     _check_name(to)
     with current_store(store).write() as connection:
@@ -124,8 +124,9 @@ def restore_experiment(name: str, *, store: Store | None = None) -> None:
     """Bring a deleted experiment back, the latest of this name, with the runs that were visible when it was deleted.
 
     Raises:
-        ExperimentNotFound: None of this name is deleted.
+        ExperimentNotFound: There is none of this name, deleted or not.
         ExperimentExists: Another one has taken the name.
+        TrackingError: It is not deleted.
     """
     query = sa.select(_e.id).where(_e.name == name, _e.deleted_at.is_not(None))
     with current_store(store).write() as connection:
@@ -134,7 +135,7 @@ def restore_experiment(name: str, *, store: Store | None = None) -> None:
         if number is None and not taken:
             raise ExperimentNotFound(name)
         if number is None:
-            return
+            raise TrackingError(f"Experiment {name!r} is not deleted, so that there is nothing to restore.")
         if taken:
             raise ExperimentExists(name)
         connection.execute(sa.update(schema.experiments).where(_e.id == number).values(deleted_at=None))
@@ -185,7 +186,7 @@ def _existing(connection: Connection, name: str) -> int:
 
 def _check_name(name: str) -> None:
     if not name.strip() or any(char < " " or "\ud800" <= char <= "\udfff" for char in name):
-        raise TrackingError(f"{name!r} cannot be the name of an experiment; use one line of visible text.")
+        raise BadName(f"{name!r} cannot be the name of an experiment; use one line of visible text.")
 
 
 def _experiment(row: Any) -> Experiment:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import TrackingError
+from ..errors import BadName, TrackingError
 from .engine import Store, current_store
 from .queries import search_runs
 from .records import Run
@@ -50,13 +50,14 @@ def export_runs(
         How many runs were written.
 
     Raises:
-        TrackingError: The file cannot be written, or is of another kind, or pyarrow is missing.
+        BadName: The file is of another kind.
+        TrackingError: It cannot be written, or pyarrow is missing.
         FilterError: The filter, the order or a column is wrong.
     """
     target = Path(path)
     writer = {".parquet": _parquet, ".csv": _csv}.get(target.suffix.lower())
     if writer is None:
-        raise TrackingError(f"Runs are exported to .parquet or .csv, and {target.name} is neither; rename it.")
+        raise BadName(f"Runs are exported to .parquet or .csv, and {target.name} is neither; rename it.")
     store = current_store(store)
     named = None if experiments is None else list(experiments)
     pages = _Pages(store, filter, named, order_by)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -219,6 +220,11 @@ def test_register_and_promote(home: Path, invoke: Invoke) -> None:
         ("runs show %", 2, "There is no run '%'"),
         ("store copy sqlite:////nope/x.db sqlite:////tmp/y.db", 2, "There is no store to copy FROM"),
         ("store gc --older-than -1", 2, "age in days"),
+        ("store backup pyproject.toml", 2, "pyproject.toml exists"),
+        ("store backup nowhere/x.db", 2, "There is no folder nowhere"),
+        ("experiments create ''", 2, "'' cannot be the name of an experiment"),
+        ("experiments rename new ''", 2, "'' cannot be the name of an experiment"),
+        ("runs export x.xlsx", 2, ".parquet or .csv"),
         ("runs list -e nope", 2, "There is no experiment 'nope'"),
         ("runs list metrics.rmse<", 2, "The filter"),
         ("runs list --order-by nothing", 2, "Cannot order by 'nothing'"),
@@ -242,7 +248,7 @@ def test_register_and_promote(home: Path, invoke: Invoke) -> None:
     ],
 )
 def test_errors_are_sentences(home: Path, words: str, code: int, sentence: str) -> None:
-    ended = _child(*words.split())
+    ended = _child(*shlex.split(words))
     assert ended.returncode == code
     assert sentence in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
@@ -323,3 +329,19 @@ def test_deleted_runs_come_back_by_what_deleting_says(home: Path) -> None:
     said = _child("runs", "delete", run.id[:13]).stdout
     assert run.id in said
     assert _child("runs", "restore", run.id[:13]).stdout.strip() == "Restored 1 run."
+
+
+def test_a_store_is_not_copied_into_itself(home: Path) -> None:
+    with start_run():
+        pass
+    url = f"sqlite:///{home / 'store.db'}"
+    ended = _child("store", "copy", url, url)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "into itself" in ended.stderr
+
+
+def test_what_is_not_deleted_is_not_restored(home: Path, invoke: Invoke) -> None:
+    invoke("experiments", "create", "wine")
+    ended = _child("experiments", "restore", "wine")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "Error: Experiment 'wine' is not deleted, so that there is nothing to restore.\n"
