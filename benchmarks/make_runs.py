@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 import uuid
@@ -60,9 +61,11 @@ def _rows(
         schema.attempts,
         [{"run_seq": seq, "number": 1, "status": "Completed", "started_at": now, "ended_at": now} for seq in seqs],
     )
-    yield schema.params, [row for seq in seqs for row in _params(dice, seq, ids, params)]
-    yield schema.series, [row for seq in seqs for row in _series(dice, seq, ids, metrics, now)]
-    yield schema.tags, [row for seq in seqs for row in _tags(dice, seq, ids, tags)]
+    values = [row for seq in seqs for row in _params(dice, seq, ids, params)]
+    numbers = [row for seq in seqs for row in _series(dice, seq, ids, metrics, now)]
+    texts = [row for seq in seqs for row in _tags(dice, seq, ids, tags)]
+    yield from ((schema.params, values), (schema.series, numbers), (schema.tags, texts))
+    yield schema.summaries, _summaries(seqs, ids, values, numbers, texts)
 
 
 def _run(dice: random.Random, seq: int, group: int, now: int) -> dict[str, Any]:
@@ -98,6 +101,16 @@ def _tags(dice: random.Random, seq: int, ids: Any, number: int) -> Iterable[dict
     for i in range(number):
         texts = (dice.choice(_TEAMS), f"text-{dice.randrange(1000)}", "common" if seq % 10_000 else "rare")
         yield {"run_seq": seq, "name_id": ids[f"t{i}"], "value": texts[i] if i < 3 else texts[0]}
+
+
+def _summaries(seqs: range, ids: Any, *groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make the summaries that the store writes when runs end."""
+    names = {id_: name for name, id_ in ids.items()}
+    found: dict[int, list[dict[str, Any]]] = {seq: [{}, {}, {}] for seq in seqs}
+    for place, (rows, value) in enumerate(zip(groups, ("value", "last", "value"), strict=True)):
+        for row in rows:
+            found[row["run_seq"]][place][names[row["name_id"]]] = row[value]
+    return [{"run_seq": seq, "content": json.dumps(values)} for seq, values in found.items()]
 
 
 def _experiment(connection: sa.Connection, name: str) -> int:

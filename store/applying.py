@@ -22,10 +22,11 @@ from ..errors import ParamConflict, StoreError
 from . import schema
 from .clock import now_ms
 from .engine import Store
-from .entries import apply_entry, names_in
+from .entries import SHOWN, apply_entry, names_in
 from .interning import Ids
 from .journal import START, Batch, Entry
 from .series import Tails, append_points
+from .summaries import refresh_summaries
 from .upsert import insert_new
 
 __all__ = ["Applied", "apply_batch", "forget_mark", "mark_of"]
@@ -118,8 +119,15 @@ def _in_one(
             applied = _pieces(connection, store, batch, end, tails)
         else:
             applied = _whole(connection, ids, batch, end, tails)
+        refresh_summaries(connection, _written(batch))
     ids.keep()
     return applied
+
+
+def _written(batch: Batch) -> set[str]:
+    """Give the ids of the runs that show something else afterwards."""
+    entries = (entry["run"] for _, entry in batch.entries if entry["do"] in SHOWN)
+    return {key.run_id for key in batch.points}.union(entries)
 
 
 def _whole(connection: Connection, ids: Ids, batch: Batch, end: int, tails: Tails) -> Applied:

@@ -15,10 +15,13 @@ from .artifacts.paths import shown
 from .artifacts.reading import survey
 from .codec import decode
 from .engine import Store, current_store
+from .summaries import read_summaries
+from .values import Wanted, read_each
 from .writers import flush_pending
 
 __all__ = ["Problem", "check_store"]
 
+_AT_ONCE = 1000
 _r = schema.runs.c
 _s = schema.series.c
 _g = schema.segments.c
@@ -50,6 +53,7 @@ def check_store(*, artifacts: bool = True, store: Store | None = None) -> list[P
     flush_pending(store)
     with store.read() as connection:
         found = [*_database(connection), *_runs(connection), *_series(connection), *_segments(connection)]
+        found += _summaries(connection)
         models = _models(connection) if artifacts else {}
     found += [problem for uri, what in models.items() if (problem := _artifact(store, uri, what))]
     return [*found, *_journals(store)]
@@ -96,6 +100,16 @@ def _segments(connection: Connection) -> Iterator[Problem]:
             continue
         if there != count:
             yield Problem("series", run_id, f"a segment should have {count:,} points and has {there:,}")
+
+
+def _summaries(connection: Connection) -> Iterator[Problem]:
+    query = sa.select(_r.seq, _r.attempt, _r.id).join_from(schema.summaries, schema.runs).order_by(_r.seq)
+    for some in connection.execute(query.execution_options(yield_per=_AT_ONCE)).partitions():
+        runs = {seq: attempt for seq, attempt, _ in some}
+        shown, there = read_summaries(connection, runs), read_each(connection, runs, Wanted(None, {}))
+        for seq, _, run_id in some:
+            if shown[seq] != there[seq]:
+                yield Problem("run", run_id, "lists show other values than it has; resume it and end it once more")
 
 
 def _models(connection: Connection) -> dict[str, str]:

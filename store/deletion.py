@@ -25,6 +25,9 @@ _DAY_MS = 24 * 60 * 60 * 1000
 _AT_ONCE = 500
 # When a run was deleted that is being removed for good, so that nobody restores it meanwhile.
 _DOOMED = 1
+_OF_RUNS = (
+    schema.summaries, schema.segments, schema.series, schema.params, schema.tags, schema.run_datasets, schema.attempts,
+)  # fmt: skip
 _r = schema.runs.c
 _e = schema.experiments.c
 _m = schema.logged_models.c
@@ -220,7 +223,7 @@ def _remove_runs(store: Store, rows: Sequence[Any]) -> None:
     for uri in artifacts:
         remove(uri)
     with store.write() as connection:
-        for table in (schema.segments, schema.series, schema.params, schema.tags, schema.run_datasets, schema.attempts):
+        for table in _OF_RUNS:
             connection.execute(sa.delete(table).where(table.c.run_seq.in_(seqs)))
         for column in (_m.run_id, schema.results.c.run_id, schema.reuses.c.run_id, schema.reuses.c.parent_id):
             connection.execute(sa.delete(column.table).where(column.in_(ids)))

@@ -22,6 +22,7 @@ from .records import RunDataset, RunEnvironment
 from .upsert import insert_all_new, insert_new, upsert, upsert_all
 
 __all__ = [
+    "SHOWN",
     "apply_entry",
     "close_entry",
     "dataset_entry",
@@ -35,6 +36,8 @@ __all__ = [
     "write_tags",
 ]
 
+SHOWN = frozenset({"params", "tags", "close"})
+"""The kinds of entries that lists of runs show."""
 _a, _r, _p = schema.attempts.c, schema.runs.c, schema.params.c
 _AT = sa.bindparam("at", type_=sa.BigInteger())
 # Clocks differ between machines, but no run ends before it began.

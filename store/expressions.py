@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -54,12 +54,12 @@ def _with_a_plus(element: unindexed, compiler: Any, **options: Any) -> str:
     return f"+{compiler.process(element.inner, **options)}"
 
 
-def is_among(connection: Connection, column: ColumnElement[int], numbers: Sequence[int]) -> ColumnElement[bool]:
+def is_among(connection: Connection, column: ColumnElement[int], numbers: Collection[int]) -> ColumnElement[bool]:
     """Hold for any of many numbers, which make a single parameter."""
     return column.in_(sa.select(listed(connection, numbers)))
 
 
-def listed(connection: Connection, numbers: Sequence[int]) -> ColumnElement[int]:
+def listed(connection: Connection, numbers: Collection[int]) -> ColumnElement[int]:
     """Give many numbers, which make a single parameter, as the column of a table."""
     if connection.dialect.name == "postgresql":
         array = sa.literal(list(numbers), ARRAY(sa.BigInteger))

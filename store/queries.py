@@ -16,11 +16,12 @@ from .engine import Store, current_store
 from .filters.parse import parse_column, parse_filter
 from .filters.run_fields import names_of, run_fields
 from .filters.syntax import Expression, Name, names_in
-from .loading import COLUMNS, Wanted, load_runs, name_ids
+from .loading import columns_of, load_runs
 from .ordering import Term, pack_token, parse_terms, unpack_token
 from .records import Run
 from .results import RunList
 from .searching import Search, count, find
+from .values import Wanted, name_ids
 from .writers import flush_pending
 
 __all__ = ["count_runs", "get_run", "search_runs"]
@@ -44,7 +45,9 @@ def get_run(run_id: str, *, attempt: int | None = None, store: Store | None = No
     """
     store = current_store(store)
     flush_pending(store)
-    query = sa.select(*COLUMNS, _e.name.label("experiment"), now_ms().label("now"))
+    everything = Wanted(None, {})
+    columns = columns_of(everything)
+    query = sa.select(*columns, _e.name.label("experiment"), now_ms().label("now"))
     with store.read() as connection:
         query = query.join_from(schema.runs, schema.experiments).where(_r.id == run_id)
         row: Any = connection.execute(query).first()
@@ -54,8 +57,8 @@ def get_run(run_id: str, *, attempt: int | None = None, store: Store | None = No
         run = dict(row._mapping)
         if attempt is not None and attempt != row.attempt:
             run |= _earlier(connection, row, attempt)
-        columns = tuple(run.values())[: len(COLUMNS)]
-        return load_runs(connection, [columns], experiments, row.now, Wanted(None, {}))[0]
+        fields = tuple(run.values())[: len(columns)]
+        return load_runs(connection, [fields], experiments, row.now, everything)[0]
 
 
 def _earlier(connection: Connection, row: Any, attempt: int) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def search_runs(  # noqa: PLR0913 - all but the first by name
         search = asked.search(known, ids)
         _check_columns(names, search)
         wanted = Wanted(names, ids)
-        rows, last = find(connection, search, wanted.columns(), limit, place)
+        rows, last = find(connection, search, columns_of(wanted), limit, place)
         runs = load_runs(connection, rows, known.experiments, known.now, wanted)
     token = None if last is None else pack_token(asked.identity, last)
     return RunList(runs, next_page_token=token, columns=columns)

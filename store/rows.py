@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ def raw_rows(connection: Connection, query: sa.Select[Any]) -> Sequence[Any]:
     return cursor.fetchall() if cursor else []
 
 
-def among(connection: Connection, column: sa.ColumnElement[int], numbers: Sequence[int]) -> sa.ColumnElement[bool]:
+def among(connection: Connection, column: sa.ColumnElement[int], numbers: Collection[int]) -> sa.ColumnElement[bool]:
     """Hold for any of many different numbers; where none is left out between them, by comparing twice."""
     first, last = min(numbers), max(numbers)
     return column.between(first, last) if last - first < len(numbers) else is_among(connection, column, numbers)

@@ -18,6 +18,7 @@ from .entries import write_tags
 from .experiments import experiment_for
 from .interning import Ids
 from .records import Source
+from .summaries import drop_summary
 from .upsert import insert_new, insert_returning
 
 __all__ = ["LOST_AFTER_MS", "NewRun", "OpenRun", "heartbeat", "open_run", "resume_run"]
@@ -123,6 +124,7 @@ def resume_run(store: Store, run_id: str) -> OpenRun:
             .where(schema.attempts.c.run_seq == row.seq, schema.attempts.c.number == row.attempt)
             .values(error=None, **again)
         )
+        drop_summary(connection, row.seq)
     return OpenRun(run_id, row.attempt, row.artifact_uri, row.now, joined=False)
 
 
@@ -186,6 +188,7 @@ def _next_attempt(store: Store, connection: Connection, row: Any, new: NewRun, a
             superseded=False,
         )
     )
+    drop_summary(connection, row.seq)
     _supersede_children(connection, new.id, attempt)
     _insert_attempt(connection, row.seq, attempt)
     return OpenRun(new.id, attempt, artifact_uri, row.now, joined=False)

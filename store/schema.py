@@ -51,6 +51,7 @@ __all__ = [
     "segments",
     "series",
     "stage_holders",
+    "summaries",
     "tags",
 ]
 
@@ -187,6 +188,14 @@ series = Table(
     Index("ix_series_min", "name_id", "min", "run_seq"),
     Index("ix_series_max", "name_id", "max", "run_seq"),
     sqlite_with_rowid=False,
+)
+
+# Params, last metrics and tags of a run that has ended, once more as JSON; see summaries.py.
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("run_seq", _BigKey, ForeignKey("runs.seq"), primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),
 )
 
 segments = Table(
