@@ -1,7 +1,8 @@
 """The journal: memory-mapped local files in which a write is safe from the death of its process before it returns.
 
 A journal file has a fixed size; its blocks are on disk before it is mapped, so that a full disk is an error and not a
-killed process. When it is full, the next one begins. After the header, records lie in slots of 32 bytes: `step, time,
+killed process. When it is full, the next one begins; where the disk has no room for that, a reserve at the end of each
+file still takes the ends of runs. After the header, records lie in slots of 32 bytes: `step, time,
 value, key, kind`. The kind comes last, and with it a record counts: a process killed before leaves a free slot, where
 reading ends. A text entry or a block of points has its payload in the slots behind, written before its first slot; a
 checksum stands in the place of the time, because a machine that dies may bring a slot to the disk and not its payload.
@@ -96,16 +97,17 @@ class JournalFile:
         id: Under which the database remembers how much of it was applied.
         offset: End of what was written.
         applied: End of what is in the database.
-        limit: Size of the file.
+        limit: Where the reserve begins, which only the ends of runs may use.
         keys: Series by number, as far as the file was read.
     """
 
-    __slots__ = ("_fd", "_named", "applied", "id", "keys", "limit", "map", "offset", "path")
+    __slots__ = ("_fd", "_named", "_size", "applied", "id", "keys", "limit", "map", "offset", "path")
 
-    def __init__(self, folder: Path, store_key: str, size: int, file_id: str) -> None:
+    def __init__(self, folder: Path, store_key: str, size: int, file_id: str, *, reserve: int = 0) -> None:
         self.id = file_id
         self.path = folder / f"{self.id}.journal"
-        self.limit = size
+        self._size = size
+        self.limit = size - reserve
         self.offset = self.applied = START
         self._named = 0
         self.keys: dict[int, SeriesKey] = {}
@@ -134,6 +136,11 @@ class JournalFile:
     def room(self, payload: int) -> bool:
         """Whether a record with so many bytes behind its first slot still fits."""
         return self.offset + SLOT + _padded(payload) <= self.limit
+
+    @property
+    def rest(self) -> int:
+        """How many bytes are free, with the reserve."""
+        return self._size - self.offset
 
     def add_entry(self, payload: bytes) -> int:
         """Append an entry, packed, and give the offset behind it; there must be room."""
@@ -170,10 +177,10 @@ class JournalFile:
     def _lay(self, store_key: str) -> None:
         fcntl.lockf(self._fd, fcntl.LOCK_EX)
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._fd, 0, self.limit)
-        elif os.write(self._fd, bytes(self.limit)) != self.limit:
+            os.posix_fallocate(self._fd, 0, self._size)
+        elif os.write(self._fd, bytes(self._size)) != self._size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.map = mmap.mmap(self._fd, self.limit)
+        self.map = mmap.mmap(self._fd, self._size)
         header = json.dumps({"id": self.id, "store": store_key, "pid": os.getpid()}).encode()
         self.map[len(_MAGIC) : len(_MAGIC) + len(header)] = header
         self.map[: len(_MAGIC)] = _MAGIC
@@ -184,7 +191,7 @@ class JournalFile:
         try:
             yield
         except BaseException:
-            self.limit = self.offset
+            self.limit = self._size = self.offset
             raise
 
     def _commit(self, kind: int, step: int, checksum: int, key: int, payload: int) -> int:

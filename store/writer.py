@@ -38,6 +38,9 @@ _RETRY_SECONDS = 1.0
 _PATIENCE = 0.08
 _END_PATIENCE = 30.0
 _SIZES = (1 << 18, 1 << 21, 1 << 24)  # of the first, the second and all further files of a journal
+# For the ends of runs on a full disk: this much at least, and this much for each run that is open.
+_RESERVE, _RESERVE_OF_RUN = 1 << 14, 512
+_CUT = " ... (cut, because the disk of the journal was full)"
 _log = logging.getLogger("prefect_ml")
 
 
@@ -126,11 +129,12 @@ class Writer:
     def run_closed(self, run_id: str, entry: Entry | None = None) -> None:
         """End one scope's claim on the run, with the entry that closes it where nobody else will.
 
-        Where the database is away the entry stays in the journal, and the run is closed when it is back.
+        Where the database is away the entry stays in the journal, and the run is closed when it is back; where the
+        disk is full it takes what is reserved for it.
         """
         try:
             if entry:
-                file, offset = self._add(entry)
+                file, offset = self._add_end(entry)
                 self._wait(file, offset, _END_PATIENCE)
         finally:
             with self._lock:
@@ -209,6 +213,17 @@ class Writer:
                 self._asked.add((file.id, offset))
             return file, offset
 
+    def _add_end(self, entry: Entry) -> tuple[JournalFile, int]:
+        try:
+            return self._add(entry)
+        except StoreError:
+            with self._lock:
+                file = self._file
+                payload = _fitting(entry, file.rest // max(len(self._open), 1) - SLOT) if file else None
+                if file is None or payload is None:
+                    raise
+                return file, file.add_entry(payload)
+
     def _named(self, series: Series, payload: int) -> JournalFile:
         file = self._roomy(payload + 3 * SLOT + len(key_entry(series.key, 0)))
         if series.file is not file:
@@ -221,10 +236,11 @@ class Writer:
         if self._file is None or not self._file.room(payload):
             settings = self.store.settings
             usual = _SIZES[min(len(self._files), len(_SIZES) - 1)]
-            size = max(usual, START + payload + 2 * SLOT)
+            reserve = max(_RESERVE, _RESERVE_OF_RUN * len(self._open))
+            size = -(-max(usual, START + payload + 2 * SLOT + reserve) // SLOT) * SLOT
             self._making = uuid.uuid4().hex
             try:
-                file = JournalFile(settings.journal, settings.store_key, -(-size // SLOT) * SLOT, self._making)
+                file = JournalFile(settings.journal, settings.store_key, size, self._making, reserve=reserve)
                 self._files.append(file)
             finally:
                 self._making = None
@@ -333,3 +349,11 @@ class Writer:
             for file in files:
                 file.sync()
         self._ending.wait(_RETRY_SECONDS)
+
+
+def _fitting(entry: Entry, most: int) -> bytes | None:
+    """Give the bytes of the end of a run, with less of its error's words where they are too many; None if none fit."""
+    words = entry["error"] or ""
+    cut = ({**entry, "error": words[:length] + _CUT} for length in (2000, 200) if len(words) > length)
+    payloads = map(pack_entry, (entry, *cut, {**entry, "error": None}))
+    return next((payload for payload in payloads if -(-len(payload) // SLOT) * SLOT <= most), None)

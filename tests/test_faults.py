@@ -27,7 +27,7 @@ import sqlalchemy as sa
 
 from prefect_ml import get_run, log_metric, log_param, log_params, metric_history, search_runs, set_tag, start_run
 from prefect_ml.errors import RunClosed, SettingsError
-from prefect_ml.store import Store, open_store, recover
+from prefect_ml.store import Store, open_store, recover, schema
 from prefect_ml.store.entries import tags_entry
 from prefect_ml.store.runs import heartbeat
 from prefect_ml.tasks.active import ActiveRun
@@ -411,6 +411,46 @@ def test_a_full_disk_is_a_clear_error_and_no_more(
     run = get_run(run_id)
     assert run.status == "Completed"
     np.testing.assert_array_equal(metric_history(run_id, "m").steps, np.arange(int(last) + 1))
+
+
+FULL_TO_THE_END = """
+import contextlib, sys
+from prefect_ml import log_metric, log_series, start_run
+from prefect_ml.errors import StoreError
+with contextlib.ExitStack() as runs:
+    opened = [runs.enter_context(start_run(name=f"outer {number}")) for number in range(5)]
+    print(*(run.id for run in opened), flush=True)
+    with open(sys.argv[1], "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with contextlib.suppress(StoreError):
+        for step in range(1_000_000):
+            log_metric("m", step, step=step)
+    print(step, flush=True)
+    raise ValueError("é" * 10_000)
+"""
+
+
+@pytest.mark.parametrize("full", ["journal", "store"])
+def test_a_full_disk_takes_the_end_of_every_run(
+    small_disk: Path, home: Path, start: Start, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    if full == "journal":
+        monkeypatch.setenv("PREFECT_ML_JOURNAL", str(small_disk / "journal"))
+    else:
+        monkeypatch.setenv("PREFECT_ML_HOME", str(small_disk))
+    child = start(FULL_TO_THE_END, str(small_disk / "filler"))
+    run_ids, points = child.line().split(), int(child.line())
+    child.end()
+    assert child.process.returncode == 1
+    assert "in run_closed" not in child.errors.read_text(), "its own error is the only one"
+    (small_disk / "filler").unlink()
+    assert {get_run(run_id).status for run_id in run_ids} == {"Failed"}
+    assert len(metric_history(run_ids[-1], "m")) == points
+    with open_store().read() as connection:
+        errors = connection.execute(sa.select(schema.attempts.c.error)).scalars().all()
+    assert all(error.startswith("ValueError: éé") for error in errors)
+    assert any("because the disk of the journal was full" in error for error in errors), "and says what is missing"
 
 
 def test_a_store_that_cannot_be_written_says_so(
