@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .colours import colour_of
 from .svg import TEXT, Size, draw_frame, label, path_through, value_labels
 from .text import number, xml_text
 
@@ -18,19 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_legend", "draw_overlay"]
 
-# Middle tones: the page's ground may be white or nearly black.
-_COLOURS = (
-    "#4f86f7",
-    "#f2883a",
-    "#2fb380",
-    "#e5534b",
-    "#9b6cf0",
-    "#c99a1e",
-    "#14b1c9",
-    "#e26fb5",
-    "#7f9c2e",
-    "#8d7b68",
-)
 _POINTS = 60
 _ROW = 18
 _COLUMNS = 3
@@ -53,7 +41,7 @@ def draw_overlay(name: str, histories: Sequence[tuple[int, MetricHistory]], size
     parts = [label(4, 14, xml_text(name, 48), "start", ' font-weight="600" font-size="12"'), draw_frame(size)]
     if len(finite):
         frame = (float(steps.min()), float(steps.max()), float(finite.min()), float(finite.max()))
-        parts += [_line(xs, ys, frame, _COLOURS[run % len(_COLOURS)], size) for run, (xs, ys) in shown]
+        parts += [_line(xs, ys, frame, colour_of(run), size) for run, (xs, ys) in shown]
         parts.append(value_labels(frame[2], frame[3], size))
         parts.append(_step_labels(frame[0], frame[1], size))
     return _svg(xml_text(name), parts, size)
@@ -65,7 +53,7 @@ def draw_legend(names: Sequence[str], size: Size) -> str:
     parts: list[str] = []
     for index, name in enumerate(names):
         x, y = 8 + index % _COLUMNS * across, 12 + index // _COLUMNS * _ROW
-        parts.append(f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{_COLOURS[index % len(_COLOURS)]}"/>')
+        parts.append(f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{colour_of(index)}"/>')
         parts.append(label(x + 10, y, xml_text(name, across // 7), "start", ' font-size="12"'))
     return _svg("Colours of the runs", parts, Size(size.width, rows * _ROW + 4))
 

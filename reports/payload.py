@@ -6,6 +6,9 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from .colours import colour_of
+from .text import number
+
 if TYPE_CHECKING:
     from ..store import Run
     from .columns import Cell, Column
@@ -21,6 +24,7 @@ def page_data(comparison: Comparison) -> dict[str, Any]:
     """Give the data of a comparison's page; what is not finite is written as in JSON answers."""
     return {
         "runs": [_run(run) for run in comparison.runs],
+        "colours": [colour_of(index) for index in range(len(comparison.runs))],
         "columns": [_column(column) | _bounds(column, comparison) for column in comparison.columns],
         "curves": {name: [_curve(one) for one in found] for name, found in comparison.curves.by_metric.items()},
         "left_out": comparison.curves.left_out,
@@ -57,9 +61,7 @@ def _bounds(column: Column, comparison: Comparison) -> dict[str, list[Cell]]:
 
 
 def _plain(cell: Cell) -> Cell:
-    if not isinstance(cell, float) or math.isfinite(cell):
-        return cell
-    return "NaN" if math.isnan(cell) else "Infinity" if cell > 0 else "-Infinity"
+    return number(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def _curve(curve: Curve) -> dict[str, Any]:

@@ -302,6 +302,76 @@ def test_curves_have_smoothing_scales_and_axes(few: Path, browser: Page) -> None
     assert page.complaints() == []
 
 
+def test_what_cannot_be_drawn_is_said(store: Store, tmp_path: Path, browser: Page) -> None:
+    for number in range(2):
+        with start_run(experiment="odd"):
+            log_params({"alpha": number, "kind": f"<i>{'long ' * 40}{number}</i>"})
+            for step, value in enumerate((math.nan, math.inf, -math.inf)):
+                log_metrics({"nowhere": value, "below": -step, "lonely": math.nan if step % 2 else step}, step=step)
+            log_metrics({"once": math.nan, "huge": [1.79e308, 2.0][number]})
+    page = browser.show(compare_runs(experiments=["odd"]).save(tmp_path / "odd.html"))
+    page.draw_all()
+    charts = (
+        "Object.fromEntries([...document.querySelectorAll('#curves .chart')].map((one) =>"
+        " [one.dataset.metric, (one.querySelector('.empty') ?? one.querySelector('.field')).textContent]))"
+    )
+    page.until("document.querySelectorAll('#curves .chart').length === 5")
+    shown = page.evaluate(charts)
+    assert list(shown) == ["below", "lonely", "huge", "nowhere", "once"]
+    assert shown["nowhere"] == "Nothing to draw: NaN 2 times, Infinity 2 times, -Infinity 2 times."
+    assert shown["once"] == "Nothing to draw: NaN 2 times."
+    assert shown["huge"] == "1 point too large to draw"
+    assert page.evaluate("document.querySelectorAll('#curves .plot')[1].data[0].marker.size") == [6, 0, 6]
+    page.press("Log scale")
+    page.until(f"({charts}).below.startsWith('No value is above 0')")
+    page.evaluate("document.querySelector('#relations').scrollIntoView({ behavior: 'instant' })")
+    page.set("#parallel select", "metrics.below", "change")
+    page.set("#relations select", "params.kind", "change")
+    names = page.until(
+        "document.querySelector('#relations .plot')?.layout?.xaxis.ticktext?.length === 2"
+    ) and page.evaluate("document.querySelector('#relations .plot').layout.xaxis.ticktext")
+    assert [(name[:4], name[-11:]) for name in names] == [("&lt;", f"{number}&lt;/i&gt;") for number in range(2)]
+    assert page.complaints() == []
+
+
+def test_the_legend_names_every_run_when_asked(many: Path, browser: Page) -> None:
+    page = browser.show(many)
+    page.draw_all()
+    keys = "document.querySelectorAll('.legend .key').length"
+    page.until(f"{keys} === 12")
+    page.press("Show all 200")
+    assert page.evaluate(keys) == 200
+    labels = page.evaluate("[...document.querySelectorAll('.legend .key')].map((one) => one.textContent)")
+    assert len(set(labels)) == 200
+    assert page.evaluate("document.querySelector('.legend').clientHeight") < 160
+    page.evaluate("document.querySelector('.legend .key').click()")
+    page.until(f"{keys} === 199")
+    page.press("Show 12 only")
+    assert page.evaluate(keys) == 12
+
+
+@pytest.mark.parametrize("wide", [800, 1280])
+def test_labels_do_not_lie_on_each_other(many: Path, browser: Page, wide: int) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=wide, height=900, deviceScaleFactor=1, mobile=False)
+    try:
+        page = browser.show(many)
+        page.draw_all()
+        page.until("document.querySelectorAll('#parallel path.run').length === 200")
+        boxes = page.evaluate(
+            "[...document.querySelectorAll('#parallel .tick, #parallel .name')].map((one) => one.getBBox())"
+            ".map((box) => [box.x, box.y + 3, box.x + box.width, box.y + box.height - 3])"
+        )
+        assert len(boxes) > 15
+        for place, one in enumerate(boxes):
+            assert one[0] >= 0
+            for other in boxes[:place]:
+                assert max(one[0], other[0]) >= min(one[2], other[2]) or max(one[1], other[1]) >= min(one[3], other[3])
+        assert page.evaluate("document.documentElement.scrollWidth") <= wide
+        assert page.evaluate("document.querySelector('.parallel').scrollWidth") <= wide
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_relations_and_colours(many: Path, browser: Page) -> None:
     page = browser.show(many)
     page.evaluate("document.querySelector('#relations').scrollIntoView({ behavior: 'instant' })")

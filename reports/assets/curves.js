@@ -1,6 +1,6 @@
 // Metrics over steps or time, one chart per metric.
 
-const curveChoice = { axis: "step", log: false, smoothing: 0, search: "", more: 6, wide: new Set() };
+const curveChoice = { axis: "step", log: false, smoothing: 0, search: "", more: 6, wide: new Set(), legend: false };
 const AXES = [
   ["step", "Step"],
   ["relative", "Relative time"],
@@ -8,15 +8,20 @@ const AXES = [
 ];
 const FAINT_UP_TO = 24;
 const CROWD = 40;
+const NAMED = 12;
 
 const hasCurve = (name) => curves.get(name).some((one) => one.values.length > 1);
+const anyFinite = (found) => found.some((one) => one.values.some(placeable));
+
+// What can be looked at comes first: curves, then single values, then what is nowhere finite.
+const rank = (name) => (anyFinite(curves.get(name)) ? (hasCurve(name) ? 0 : 1) : 2);
 
 // An exponential average, freed of its bias towards the first values; gaps stay gaps.
 function smoothed(values, weight) {
   let sum = 0,
     steps = 0;
   return values.map((value) => {
-    if (!Number.isFinite(value)) return null;
+    if (value === null) return null;
     sum = sum * weight + (1 - weight) * value;
     steps += 1;
     return sum / (1 - weight ** steps);
@@ -30,21 +35,21 @@ function places(curve) {
 }
 
 function line(curve, values, style) {
-  const name = `<b>${plain(shortened(curve.run.name, 40))}</b>`;
-  const marked =
-    values.length === 1 || !values.some((one, i) => one !== null && values[i + 1] !== null && i + 1 < values.length);
+  const name = `<b>${plain(shortened(curve.run.label, 48))}</b>`;
+  const alone = values.map((one, i) => one !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null);
+  const dots = alone.includes(true);
   return {
     x: places(curve),
     y: values,
     meta: curve.run.index,
-    mode: marked ? "markers" : "lines",
+    mode: dots ? "lines+markers" : "lines",
     type: "scatter",
     connectgaps: false,
     text: curve.values.map((value, i) => `${name}<br>${number(value)} at step ${curve.steps[i]}`),
     hovertemplate: "%{text}<extra></extra>",
     opacity: shownRuns().length > CROWD ? 0.6 : 1,
     line: { color: inkOf(curve.run), width: shownRuns().length > CROWD ? 1.1 : 1.8 },
-    marker: { color: inkOf(curve.run), size: 6 },
+    marker: { color: inkOf(curve.run), opacity: 1, size: dots ? alone.map((one) => (one ? 6 : 0)) : 6 },
     ...style,
   };
 }
@@ -52,7 +57,7 @@ function line(curve, values, style) {
 function curveTraces(name) {
   const found = curves.get(name).filter((one) => isShown(one.run) && one.values.length);
   const finite = found.map((one) =>
-    one.values.map((value) => (Number.isFinite(value) && !(curveChoice.log && value <= 0) ? value : null)),
+    one.values.map((value) => (placeable(value) && !(curveChoice.log && value <= 0) ? value : null)),
   );
   if (!curveChoice.smoothing) return found.map((one, i) => line(one, finite[i]));
   const faint =
@@ -73,12 +78,17 @@ function curveTraces(name) {
 function missingPoints(name) {
   const found = curves.get(name).filter((one) => isShown(one.run));
   const odd = found.reduce((sum, one) => sum + one.values.filter((value) => !Number.isFinite(value)).length, 0);
+  const large = found.reduce(
+    (sum, one) => sum + one.values.filter((value) => Number.isFinite(value) && !placeable(value)).length,
+    0,
+  );
   const below = curveChoice.log
     ? found.reduce((sum, one) => sum + one.values.filter((value) => value <= 0).length, 0)
     : 0;
   const without = shownRuns().length - found.length;
   return [
     odd && `${counted(odd, "point")} not finite`,
+    large && `${counted(large, "point")} too large to draw`,
     below && `${counted(below, "point")} not above 0`,
     without && `${counted(without, "run")} without it`,
   ]
@@ -92,14 +102,32 @@ function barTraces(name) {
     {
       type: "bar",
       x: found.map((one) => one.run.index),
-      y: found.map((one) => (Number.isFinite(one.values[0]) ? one.values[0] : null)),
+      y: found.map((one) => (placeable(one.values[0]) && !(curveChoice.log && one.values[0] <= 0) ? one.values[0] : null)),
       customdata: found.map((one) => one.run.index),
-      text: found.map((one) => `<b>${plain(shortened(one.run.name, 40))}</b><br>${number(one.values[0])}`),
-      hovertemplate: "%{text}<extra></extra>",
-      textposition: "none",
+      text: found.map((one) => number(one.values[0], 4)),
+      hovertext: found.map((one) => `<b>${plain(shortened(one.run.label, 48))}</b><br>${number(one.values[0])}`),
+      hovertemplate: "%{hovertext}<extra></extra>",
+      textposition: found.length <= NAMED ? "outside" : "none",
+      cliponaxis: false,
       marker: { color: found.map((one) => inkOf(one.run)), cornerradius: 3 },
     },
   ];
+}
+
+// Why there is nothing to draw, or an empty text where there is something.
+function emptiness(name) {
+  const found = curves.get(name).filter((one) => isShown(one.run) && one.values.length);
+  if (!found.length) return "No run that is shown has it.";
+  const values = found.flatMap((one) => one.values);
+  if (!values.some(placeable))
+    return `Nothing to draw: ${[...new Set(values)]
+      .map((odd) => [values.filter((one) => Object.is(one, odd)).length, odd])
+      .map(([count, odd]) => `${number(odd)} ${count === 1 ? "once" : `${count} times`}`)
+      .slice(0, 4)
+      .join(", ")}.`;
+  return curveChoice.log && !values.some((one) => one > 0 && placeable(one))
+    ? "No value is above 0, and a log scale has no place for others."
+    : "";
 }
 
 function drawChart(box, name) {
@@ -116,9 +144,10 @@ function drawChart(box, name) {
 }
 
 function chartOf(name) {
-  const box = element("div", { className: "plot" });
-  const note = element("span", { className: "field", textContent: missingPoints(name) });
-  const wide = element("button", { textContent: "⤢", title: "Wider or narrower" });
+  const why = emptiness(name);
+  const box = element("div", { className: why ? "empty" : "plot", textContent: why });
+  const note = element("span", { className: "field", textContent: why ? "" : missingPoints(name) });
+  const wide = element("button", { textContent: "⤢", title: "Wider or narrower", hidden: Boolean(why) });
   const card = element(
     "div",
     { className: "chart" },
@@ -132,12 +161,12 @@ function chartOf(name) {
     card.classList.toggle("wide");
     Plotly.Plots.resize(box);
   });
-  return [card, () => drawChart(box, name)];
+  return [card, () => why || drawChart(box, name)];
 }
 
 function drawCurves(body) {
   const names = [...curves.keys()].filter((name) => name.toLowerCase().includes(curveChoice.search.toLowerCase()));
-  names.sort((a, b) => hasCurve(b) - hasCurve(a));
+  names.sort((a, b) => rank(a) - rank(b));
   const charts = names.slice(0, curveChoice.more).map(chartOf);
   for (const box of body.querySelectorAll(".plot")) Plotly.purge(box);
   const grid = element("div", { className: "charts" }, ...charts.map(([card]) => card));
@@ -175,33 +204,61 @@ function curvesNote() {
   return smooth + few + left;
 }
 
-// What the colours mean, where they are few enough to be read.
+// What the colours mean: of numbers the two ends, else the first few, and all of them when asked for.
 function legend() {
   const by = choice.colour ? column(choice.colour) : null;
-  const item = (colour, text) => {
-    const dot = element("span", { className: "dot" });
-    dot.style.setProperty("--ink", colour);
-    return element("span", {}, dot, text);
-  };
   const box = element("div", { className: "legend" });
-  if (by && by.numeric) {
-    const within = scaleOf(by, shownRuns());
-    const bar = element("span", { className: "ramp" });
-    bar.style.background = rampCss();
-    if (!within.empty)
-      box.append(
-        by.name,
-        element("span", {}, number(within.low, 3), bar, number(within.high, 3), within.log ? " (log)" : ""),
-      );
-  } else if (by) {
-    for (const kind of categories(by, shownRuns()).slice(0, 16))
-      box.append(item(inkOf(shownRuns().find((run) => by.cells[run.index] === kind)), shortened(kind, 30)));
-  } else {
-    const found = shownRuns();
-    for (const run of found.slice(0, 12)) box.append(item(inkOf(run), shortened(run.name, 26)));
-    if (found.length > 12) box.append(`and ${found.length - 12} more: point at a line to see its run`);
+  if (by && by.numeric) box.append(...rampKeys(by));
+  else {
+    const keys = by ? kindKeys(by) : shownRuns().map(runKey);
+    box.append(...(curveChoice.legend ? keys : keys.slice(0, NAMED)));
+    if (keys.length > NAMED) box.append(moreKeys(keys.length));
+    box.classList.toggle("all", curveChoice.legend);
   }
   return box;
+}
+
+function moreKeys(count) {
+  const button = element("button", { textContent: curveChoice.legend ? `Show ${NAMED} only` : `Show all ${count}` });
+  button.addEventListener("click", () => {
+    curveChoice.legend = !curveChoice.legend;
+    button.closest(".legend").replaceWith(legend());
+  });
+  return button;
+}
+
+function dotOf(colour) {
+  const dot = element("span", { className: "dot" });
+  dot.style.setProperty("--ink", colour);
+  return dot;
+}
+
+function runKey(run) {
+  const title = `${run.name}\n${run.id}\nClick: hide this run. The table shows it again.`;
+  const key = element("button", { className: "key", title }, dotOf(inkOf(run)), shortened(run.label, 32));
+  for (const kind of ["mouseenter", "focus"]) key.addEventListener(kind, () => highlight(run.index));
+  for (const kind of ["mouseleave", "blur"]) key.addEventListener(kind, () => highlight(null));
+  key.addEventListener("click", () => {
+    run.checked = false;
+    changed("runs");
+  });
+  return key;
+}
+
+function kindKeys(by) {
+  return categories(by, shownRuns()).map((kind) => {
+    const first = shownRuns().find((run) => by.cells[run.index] === kind);
+    return element("span", { title: kind }, dotOf(inkOf(first)), shortened(kind, 32));
+  });
+}
+
+function rampKeys(by) {
+  const within = scaleOf(by, shownRuns());
+  if (within.empty) return [];
+  const bar = element("span", { className: "ramp" });
+  bar.style.background = rampCss();
+  const ends = [number(within.low, 3), bar, number(within.high, 3), within.log ? " (log)" : ""];
+  return [shortened(by.name, 40), element("span", {}, ...ends)];
 }
 
 function curveControls() {

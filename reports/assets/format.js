@@ -1,5 +1,7 @@
 // Small helpers: elements, numbers as text, and text that plotly shows as it is.
 
+const pen = document.createElement("canvas").getContext("2d");
+
 function element(tag, options = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(options)) {
@@ -35,10 +37,29 @@ function plain(text) {
   return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }
 
+// A long text keeps its beginning and its end: names made by machines often differ there.
+function cut(letters, kept) {
+  return `${letters.slice(0, Math.ceil(kept / 2)).join("")}…${letters.slice(letters.length - Math.floor(kept / 2)).join("")}`;
+}
+
 function shortened(text, limit) {
   const letters = Array.from(String(text));
-  return letters.length <= limit ? String(text) : letters.slice(0, limit - 1).join("") + "…";
+  return letters.length <= limit ? String(text) : cut(letters, limit - 1);
 }
+
+// Shortens a text to so many pixels.
+function fitted(text, room, font = "11px system-ui, sans-serif") {
+  const letters = Array.from(String(text));
+  pen.font = font;
+  if (pen.measureText(String(text)).width <= room) return String(text);
+  let kept = Math.min(letters.length - 1, Math.ceil(room / 2));
+  while (kept > 2 && pen.measureText(cut(letters, kept)).width > room) kept -= 1;
+  return cut(letters, kept);
+}
+
+// Whether a value has a place on an axis: plotly's, which reach a little beyond their values, end before doubles do.
+const placeable = (value) =>
+  value !== null && (typeof value !== "number" || (Number.isFinite(value) && Math.abs(value) < 1e306));
 
 const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 

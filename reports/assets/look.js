@@ -1,23 +1,5 @@
 // Colours of runs, light and dark, highlighting, and the frame that every section stands in.
 
-const PALETTE = [
-  "#4f86f7",
-  "#f2883a",
-  "#2fb380",
-  "#e5534b",
-  "#9b6cf0",
-  "#c99a1e",
-  "#14b1c9",
-  "#e26fb5",
-  "#7f9c2e",
-  "#8d7b68",
-  "#5d6bd8",
-  "#d0622f",
-  "#16877a",
-  "#b8447a",
-  "#6d8fb3",
-  "#a3b53b",
-];
 const RAMP = [
   [0, [68, 84, 184]],
   [0.25, [48, 136, 190]],
@@ -27,9 +9,8 @@ const RAMP = [
 ];
 const GREY = "#8c93a3";
 
-function tint(index) {
-  return index < PALETTE.length ? PALETTE[index] : `hsl(${Math.round((index * 137.508) % 360)}, 58%, 55%)`;
-}
+// There are as many colours as runs, and no column has more values than that.
+const tint = (index) => data.colours[index];
 
 function ramp(share) {
   const last = Math.max(

@@ -4,14 +4,29 @@
 const parallelChoice = { axes: null, brushes: new Map() };
 const MOST_AXES = 9;
 const FEW_TICKS = 6;
+// Pixels between two labels of an axis; more where a label stands for many values that have none.
+const APART = 14,
+  FAR_APART = 32,
+  MANY_TICKS = 14;
+const NARROWEST = 92; // pixels between two axes
+const LEFT = 104,
+  RIGHT = 56;
 const HIGH = 380,
   TOP = 40,
   BOTTOM = 330,
   MISSING = 352;
 
+const differing = () => inGroup("params").filter((one) => one.differs);
+
+// As many axes as the window has room for, unless they have been chosen.
+function roomForAxes() {
+  const wide = document.getElementById("page").clientWidth - 80 - LEFT - RIGHT;
+  return Math.max(3, Math.min(MOST_AXES, Math.floor(wide / NARROWEST) + 1));
+}
+
 function parallelAxes() {
-  const params = inGroup("params").filter((one) => one.differs);
-  const chosen = parallelChoice.axes || new Set(params.slice(0, MOST_AXES - 1).map((one) => one.key));
+  const first = differing().slice(0, roomForAxes() - 1);
+  const chosen = parallelChoice.axes || new Set(first.map((one) => one.key));
   const metric = choice.metric && column(choice.metric);
   return [...columns.filter((one) => chosen.has(one.key) && one !== metric), ...(metric ? [metric] : [])];
 }
@@ -30,14 +45,24 @@ function axisOf(one, among) {
   }
   const kinds = categories(one, among);
   const at = (index) => (kinds.length > 1 ? index / (kinds.length - 1) : 0.5);
-  const every = Math.ceil(kinds.length / 14);
-  const ticks = kinds.map((kind, i) => [at(i), shortened(kind, 16)]).filter((_, i) => i % every === 0);
+  const ticks = kinds.map((kind, i) => [at(i), kind]);
   return {
     one,
     place: (run) => (one.cells[run.index] === null ? null : at(kinds.indexOf(one.cells[run.index]))),
     ticks,
     log: false,
   };
+}
+
+// The labels that have room: the ends first, then from below those that do not touch one that is there.
+function apart(ticks) {
+  const sorted = [...ticks].sort((a, b) => a[0] - b[0]);
+  const gap = ticks.length > MANY_TICKS ? FAR_APART : APART;
+  const kept = [];
+  for (const tick of [sorted[0], sorted[sorted.length - 1], ...sorted.slice(1, -1)]) {
+    if (tick && kept.every(([share]) => Math.abs(heightOf(share) - heightOf(tick[0])) >= gap)) kept.push(tick);
+  }
+  return kept;
 }
 
 const heightOf = (share) => (share === null ? MISSING : BOTTOM - share * (BOTTOM - TOP));
@@ -88,12 +113,19 @@ function drawParallel(body) {
   }
   const box = element("div", { className: "parallel" });
   body.replaceChildren(box, element("p", { className: "note", id: "parallel-note" }));
-  const wide = Math.max(640, box.clientWidth - 32);
+  const wide = Math.max(LEFT + RIGHT + NARROWEST * (axes.length - 1), box.clientWidth - 32);
   const svg = drawn("svg", { viewBox: `0 0 ${wide} ${HIGH}`, role: "img", "aria-label": "Parallel coordinates" });
-  const at = (i) => 70 + (i * (wide - 150)) / (axes.length - 1);
+  svg.style.minWidth = `${wide}px`;
+  const at = (i) => LEFT + (i * (wide - LEFT - RIGHT)) / (axes.length - 1);
   const colour = choice.colour ? inkOf : byRank(column(choice.metric), among);
   const lines = among.map((run) => runLine(svg, run, axes, at, colour));
-  axes.forEach((axis, i) => drawAxis(svg, axis, at(i), i ? at(i) - at(i - 1) : at(1) - at(0), () => paint()));
+  const step = at(1) - at(0);
+  axes.forEach((axis, i) => {
+    const title = Math.min(step, i ? (i === axes.length - 1 ? 2 * RIGHT : step) : 2 * LEFT);
+    drawAxis(svg, axis, at(i), { title, ticks: i ? step : LEFT }, () => paint());
+  });
+  const without = differing().filter((one) => !axes.some((axis) => axis.one === one)).length;
+  const leftOut = without ? ` ${counted(without, "more param")} that differ${without === 1 ? "s" : ""}: see Axes.` : "";
   const paint = () => {
     const inside = among.filter((run) => insideBrushes(axes, run));
     among.forEach((run, i) => lines[i].classList.toggle("out", !inside.includes(run)));
@@ -101,7 +133,7 @@ function drawParallel(body) {
       ? column(choice.colour).name
       : `the order of the runs by ${column(choice.metric).name}`;
     document.getElementById("parallel-note").textContent =
-      `Coloured by ${coloured}. Drag along an axis to pick runs, click it to let go${parallelChoice.brushes.size ? `: ${inside.length} of ${among.length} picked` : ""}. What is missing or not finite lies below the axis.`;
+      `Coloured by ${coloured}. Drag along an axis to pick runs, click it to let go${parallelChoice.brushes.size ? `: ${inside.length} of ${among.length} picked` : ""}. What is missing or not finite lies below the axis.${leftOut}`;
   };
   box.append(svg);
   paint();
@@ -115,7 +147,7 @@ function runLine(svg, run, axes, at, colour) {
   });
   path.dataset.run = run.index;
   path.addEventListener("mousemove", (event) =>
-    tip([run.name, ...axes.map((axis) => `${axis.one.name}: ${shown(axis.one.cells[run.index])}`)].join("\n"), event),
+    tip([shortened(run.label, 80), ...axes.map((axis) => `${axis.one.name}: ${shown(axis.one.cells[run.index])}`)].join("\n"), event),
   );
   path.addEventListener("mouseenter", () => highlight(run.index));
   path.addEventListener("mouseleave", (event) => {
@@ -130,21 +162,16 @@ function drawAxis(svg, axis, x, room, paint) {
   const title = drawn(
     "text",
     { class: "name", x, y: 16, "text-anchor": "middle" },
-    shortened(axis.one.name, Math.max(6, Math.floor(room / 8))),
+    fitted(axis.one.name, room.title - 12, "600 12px system-ui, sans-serif"),
   );
   title.append(drawn("title", {}, axis.one.name));
   svg.append(title, drawn("line", { class: "axis", x1: x, x2: x, y1: TOP, y2: BOTTOM }));
   if (axis.log) svg.append(drawn("text", { x, y: 29, "text-anchor": "middle" }, "log"));
-  for (const [share, text] of axis.ticks) {
+  for (const [share, text] of apart(axis.ticks)) {
     const y = heightOf(share);
-    svg.append(
-      drawn("line", { class: "axis", x1: x - 4, x2: x, y1: y, y2: y }),
-      drawn(
-        "text",
-        { x: x - 8, y: y + 4, "text-anchor": "end", style: "paint-order:stroke;stroke:var(--card);stroke-width:3px" },
-        text,
-      ),
-    );
+    const label = drawn("text", { class: "tick", x: x - 8, y: y + 4, "text-anchor": "end" }, fitted(text, room.ticks - 20));
+    label.append(drawn("title", {}, text));
+    svg.append(drawn("line", { class: "axis", x1: x - 4, x2: x, y1: y, y2: y }), label);
   }
   if (axis.missing)
     svg.append(
@@ -194,9 +221,10 @@ function brushing(svg, axis, x, paint) {
 
 function axesMenu() {
   const offered = columns.filter((one) => one.group !== "tags" && (one.group === "params" || one.numeric));
-  const begin = new Set(parallelAxes().map((one) => one.key));
+  const boxes = new Map();
   const labels = offered.map((one) => {
-    const box = element("input", { type: "checkbox", checked: begin.has(one.key) });
+    const box = element("input", { type: "checkbox" });
+    boxes.set(one.key, box);
     box.addEventListener("change", () => {
       parallelChoice.axes =
         parallelChoice.axes ||
@@ -212,5 +240,11 @@ function axesMenu() {
     });
     return element("label", {}, box, one.name);
   });
+  const check = () => {
+    const now = new Set(parallelAxes().map((one) => one.key));
+    for (const [key, box] of boxes) box.checked = now.has(key);
+  };
+  on("axes metric", check);
+  check();
   return popover("Axes", element("div", {}, ...labels));
 }

@@ -7,6 +7,7 @@ const KINDS = [
   ["box", "Box"],
 ];
 const GRID = 60;
+const MOST_KINDS = 14;
 
 const drawable = () =>
   columns.filter((one) => one.group !== "tags" && (one.numeric || one.group === "params" || one.group === "datasets"));
@@ -25,14 +26,34 @@ function firstRelation() {
 
 const usable = (cell) => cell !== null && (typeof cell !== "number" || Number.isFinite(cell));
 
+const titleOf = (one) => ({ text: plain(shortened(one.name, 40)) });
+
 function axisFor(one, among) {
-  const log = one.numeric && scaleOf(one, among).log;
-  return { title: { text: plain(shortened(one.name, 40)) }, type: one.numeric ? (log ? "log" : "linear") : "category" };
+  if (!one.numeric) return kindsAxis(one, among);
+  const within = scaleOf(one, among);
+  if (!within.log) return { title: titleOf(one), type: "linear" };
+  const decades = Math.log10(within.high) - Math.log10(within.low);
+  return { title: titleOf(one), type: "log", dtick: decades < 2 ? "D2" : Math.ceil(decades / 7) };
+}
+
+// Texts keep their order and have room, however long and many they are.
+function kindsAxis(one, among) {
+  const kinds = categories(one, among);
+  const every = Math.ceil(kinds.length / MOST_KINDS);
+  const named = kinds.filter((_, i) => i % every === 0);
+  return {
+    title: titleOf(one),
+    type: "category",
+    categoryorder: "array",
+    categoryarray: kinds.map(String),
+    tickvals: named.map(String),
+    ticktext: named.map((kind) => plain(fitted(shown(kind), 110))),
+  };
 }
 
 function pointText(run, among) {
   return [
-    `<b>${plain(shortened(run.name, 40))}</b>`,
+    `<b>${plain(shortened(run.label, 48))}</b>`,
     ...among.map((one) => `${plain(shortened(one.name, 30))}: ${plain(shortened(shown(one.cells[run.index]), 40))}`),
   ].join("<br>");
 }
@@ -84,7 +105,7 @@ function contourPlot(found, x, y) {
   const z = column(choice.metric);
   if (!x.numeric || !y.numeric || !z || !z.numeric)
     return [null, null, "A contour needs numbers on both axes, and a metric."];
-  const inside = found.filter((run) => usable(z.cells[run.index]));
+  const inside = found.filter((run) => placeable(z.cells[run.index]));
   const across = scaleOf(x, inside),
     up = scaleOf(y, inside);
   const points = inside.map((run) => [
@@ -123,14 +144,14 @@ function contourPlot(found, x, y) {
 function boxPlot(found, x) {
   const y = column(choice.metric);
   if (!y) return [null, null, "Boxes need a metric."];
-  const inside = found.filter((run) => usable(y.cells[run.index]));
+  const inside = found.filter((run) => placeable(y.cells[run.index]));
   const kinds = categories(x, inside);
   if (kinds.length > 40) return [null, null, `${x.name} has ${kinds.length} different values; boxes are for few.`];
   const traces = kinds.map((kind) => {
     const group = inside.filter((run) => x.cells[run.index] === kind);
     return {
       type: "box",
-      name: plain(shortened(shown(kind), 24)),
+      x: group.map(() => String(kind)),
       y: group.map((run) => y.cells[run.index]),
       boxpoints: "all",
       jitter: 0.5,
@@ -144,7 +165,7 @@ function boxPlot(found, x) {
   });
   return [
     traces,
-    layout({ xaxis: { title: { text: plain(shortened(x.name, 40)) }, type: "category" }, yaxis: axisFor(y, inside) }),
+    layout({ xaxis: kindsAxis(x, inside), yaxis: axisFor(y, inside) }),
     "Box: the middle half of the runs, with the median; every run is a point.",
   ];
 }
@@ -157,7 +178,7 @@ function drawRelations(body) {
         : column(relationChoice.y);
   const needed = relationChoice.kind === "box" ? [x] : [x, y];
   const found = needed.every(Boolean)
-    ? shownRuns().filter((run) => needed.every((one) => usable(one.cells[run.index])))
+    ? shownRuns().filter((run) => needed.every((one) => placeable(one.cells[run.index])))
     : [];
   let [traces, how, note] = [null, null, "No run that is shown has values here."];
   if (found.length)

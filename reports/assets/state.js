@@ -2,6 +2,10 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const runs = data.runs.map((run, index) => ({ ...run, index, checked: true, matches: true }));
+const namesakes = new Map();
+for (const run of runs) namesakes.set(run.name, (namesakes.get(run.name) || 0) + 1);
+// Runs that share a name are told apart by the ends of their ids.
+for (const run of runs) run.label = namesakes.get(run.name) > 1 ? `${run.name} (${run.id.slice(-6)})` : run.name;
 const columns = data.columns.map((column, index) => ({
   ...column,
   index,

@@ -60,9 +60,13 @@ function rowOf(run, wanted, places) {
     element(
       "td",
       { title: `${run.name}\n${run.id}\nClick: show or hide. Shift-click: this one alone.` },
-      element("span", { className: "dot" }),
-      element("span", { textContent: run.name }),
-      element("span", { className: "id", textContent: run.id.slice(-6) }),
+      element(
+        "div",
+        { className: "named" },
+        element("span", { className: "dot" }),
+        element("span", { className: "text", textContent: run.name }),
+        element("span", { className: "id", textContent: run.id.slice(-6) }),
+      ),
     ),
   );
   wanted.forEach((one, i) => {
