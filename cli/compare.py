@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .output import json_option, print_json, show_table, text_of
+from .output import is_terminal, json_option, print_json, show_table, text_of
 from .run_ids import find_run
-from .run_table import is_terminal
 
 if TYPE_CHECKING:
     from ..reports import Change, RunDiff

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Cell", "json_option", "pairs", "print_json", "show_pairs", "show_table", "step", "text_of"]
+__all__ = ["Cell", "is_terminal", "json_option", "pairs", "print_json", "show_pairs", "show_table", "step", "text_of"]
 
 Cell = object
 """What a table shows: text, numbers and times as they are, None as a blank."""
@@ -32,6 +33,13 @@ def json_option(command: _Command) -> _Command:
     )
 
 
+def is_terminal() -> bool:
+    """Whether people look at standard output."""
+    from rich.console import Console
+
+    return Console().is_terminal
+
+
 def print_json(value: Any) -> None:
     """Print a record, or an array of them, as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
@@ -42,9 +50,12 @@ def show_table(columns: Iterable[str], rows: Iterable[Iterable[Cell]], *, empty:
 
     A narrow terminal shortens long values, but never the first column, which says which record it is.
     """
-    lines = [[text_of(cell).replace("\n", " ") for cell in row] for row in rows]
+    lines = [[" ".join(text_of(cell).splitlines()).replace("\t", " ") for cell in row] for row in rows]
     if not lines:
         click.echo(empty)
+        return
+    if not is_terminal():
+        _print_plain([list(columns), *lines])
         return
     table = _table(show_header=True)
     for position, column in enumerate(columns):
@@ -101,6 +112,16 @@ def _table(*, show_header: bool) -> Table:
     from rich.table import Table
 
     return Table(box=None, show_header=show_header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def _print_plain(lines: list[list[str]]) -> None:
+    """Print columns as a table has them, each value whole; long lists are done at once, as nothing is laid out."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
 def _print(table: Table, lines: list[list[str]]) -> None:

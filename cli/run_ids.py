@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ from ..errors import RunNotFound
 if TYPE_CHECKING:
     from ..store import Run
 
-__all__ = ["find_run"]
+__all__ = ["find_run", "way_back"]
 
 
 def find_run(run_id: str) -> Run:
@@ -38,3 +39,16 @@ def find_run(run_id: str) -> Run:
         if not found:
             raise
         return found[0]
+
+
+def way_back(run: Run) -> str | None:
+    """Give the command that brings a run back where it is deleted, by itself or with its experiment."""
+    from ..store import search_runs
+    from ..store.experiments import list_experiments
+
+    quoted = run.id.replace("'", "''")
+    if not search_runs(f"id = '{quoted}'", deleted=True, superseded=True):
+        return None
+    if run.experiment in {one.name for one in list_experiments()}:
+        return f"prefect-ml runs restore {run.id}"
+    return f"prefect-ml experiments restore {shlex.quote(run.experiment)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..store import Run
 
-__all__ = ["STATUS_STYLES", "is_terminal", "main_metric", "show_runs"]
+__all__ = ["STATUS_STYLES", "main_metric", "show_runs"]
 
 STATUS_STYLES = {
     "Completed": "green",
@@ -27,15 +27,10 @@ STATUS_STYLES = {
 _POINTS = 30
 _WIDTH = 14
 _GAP = 2
-_NAME = 12
+_SHRUNK = 12
+_FLEXIBLE = ("Name", "Experiment")
+_SHORTEST_ID = 8
 _UNITS = ((60, "s", 1), (3600, "min", 60), (86_400, "h", 3600), (14 * 86_400, "days", 86_400))
-
-
-def is_terminal() -> bool:
-    """Whether people look at standard output."""
-    from rich.console import Console
-
-    return Console().is_terminal
 
 
 def main_metric(runs: Sequence[Run], terms: Sequence[str] = ()) -> str | None:
@@ -56,11 +51,12 @@ def show_runs(runs: Sequence[Run], metric: str | None) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    columns = _fitting(_columns(runs, metric), console.width)
+    columns = _columns(runs, metric)
+    if sum(column.width + _GAP for column in columns) - _GAP > console.width:
+        columns = _fitting([_shortened(columns[0]), *columns[1:]], console.width)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
     for column in columns:
-        width = None if column.title == "Name" else column.width
-        table.add_column(_plain(column.title), no_wrap=True, min_width=width, justify=column.justify)
+        table.add_column(_plain(column.title), no_wrap=True, min_width=column.least, justify=column.justify)
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
     console.print(table)
@@ -77,6 +73,11 @@ class _Column:
     def width(self) -> int:
         return max(cell.cell_len for cell in [_plain(self.title), *self.cells])
 
+    @property
+    def least(self) -> int:
+        """The width below which it is of no use; names may be cut."""
+        return min(self.width, _SHRUNK) if self.title in _FLEXIBLE else self.width
+
 
 def _columns(runs: Sequence[Run], metric: str | None) -> list[_Column]:
     """Give all columns from left to right; the lower the rank, the longer a column stays as the terminal narrows."""
@@ -89,24 +90,32 @@ def _columns(runs: Sequence[Run], metric: str | None) -> list[_Column]:
     columns = [
         _Column("Id", [Text(run.id, "dim") for run in runs], 0),
         _Column("Name", [_plain(run.name) for run in runs], 0),
-        _Column("Experiment", [_plain(run.experiment) for run in runs], 5),
+        _Column("Experiment", [_plain(run.experiment) for run in runs], 4),
         _Column("Status", [Text(run.status, STATUS_STYLES.get(run.status, "")) for run in runs], 1),
-        _Column("Started", [_plain(_ago(run.started_at)) for run in runs], 4),
-        _Column("Took", took, 6, "right"),
+        _Column("Started", [_plain(_ago(run.started_at)) for run in runs], 3),
+        _Column("Took", took, 5, "right"),
     ]
     if metric is not None:
         last = [_plain(text_of(run.metrics.get(metric))) for run in runs]
         curves = [Text(_spark(run, metric), "cyan") for run in runs]
-        columns += [_Column(metric, last, 2, "right"), _Column("", curves, 3)]
+        columns += [_Column(metric, last, 2, "right"), _Column("", curves, 6)]
     one = len({run.experiment for run in runs}) == 1
     return [column for column in columns if not (one and column.title == "Experiment")]
 
 
+def _shortened(ids: _Column) -> _Column:
+    """Cut ids to the shortest beginnings that tell those of this listing apart; every command takes them."""
+    whole = {cell.plain for cell in ids.cells}
+    lengths = range(_SHORTEST_ID, ids.width)
+    enough = next((length for length in lengths if len({one[:length] for one in whole}) == len(whole)), ids.width)
+    return replace(ids, cells=[cell[:enough] for cell in ids.cells])
+
+
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:
-    """Leave out what a narrow terminal has no room for; ids stay whole, names give way first."""
-    left, kept = width, set[int]()
+    """Leave out what a narrow terminal has no room for; names are cut before anything is left out."""
+    left, kept = width + _GAP, set[int]()
     for column in sorted(columns, key=lambda column: column.rank):
-        need = (min(column.width, _NAME) if column.title == "Name" else column.width) + _GAP
+        need = column.least + _GAP
         if column.rank == 0 or need <= left:
             left -= need
             kept.add(column.rank)

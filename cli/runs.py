@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from .compare import compare, diff, report
-from .output import json_option, print_json, show_pairs, show_table, text_of
-from .run_ids import find_run
-from .run_table import is_terminal, main_metric, show_runs
+from .output import is_terminal, json_option, print_json, show_pairs, show_table, text_of
+from .run_ids import find_run, way_back
+from .run_table import main_metric, show_runs
 from .runs_change import delete, export, move, restore
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ for _command in (delete, restore, move, export):
 @click.option("--order-by", "order_by", multiple=True, metavar="FIELD", help="For instance 'metrics.rmse desc'.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The most runs to list.")
 @click.option("--metric", metavar="NAME", help="The metric whose curve a terminal shows.")
+@click.option("--deleted", is_flag=True, help="List those that are deleted instead.")
 @json_option
 def list_runs(
     filter: str,  # noqa: A002 - the library's name
@@ -49,13 +50,14 @@ def list_runs(
     order_by: tuple[str, ...],
     limit: int,
     metric: str | None,
+    deleted: bool,
     as_json: bool,
 ) -> None:
     """List runs, newest first; FILTER is for instance "metrics.rmse < 0.8 and params.alpha >= 0.1"."""
     from ..store import as_json as record
     from ..store.queries import search_runs
 
-    found = search_runs(filter, experiments=experiments or None, order_by=order_by, limit=limit)
+    found = search_runs(filter, experiments=experiments or None, order_by=order_by, limit=limit, deleted=deleted)
     if as_json:
         print_json([record(run) for run in found])
         return
@@ -63,9 +65,8 @@ def list_runs(
         show_runs(found, metric or main_metric(found, [*order_by, filter]))
         return
     columns = ("Id", "Name", "Experiment", "Status", "Started", "Metrics")
-    show_table(
-        columns, (_row(run) for run in found), empty="No runs match." if filter or experiments else "No runs yet."
-    )
+    none = "No runs match." if filter or experiments else "No deleted runs." if deleted else "No runs yet."
+    show_table(columns, (_row(run) for run in found), empty=none)
 
 
 @runs.command("show")
@@ -79,12 +80,14 @@ def show_run(run_id: str, as_json: bool) -> None:
     if as_json:
         print_json(record(run))
         return
+    back = way_back(run)
     show_pairs(
         {
             "Id": run.id,
             "Name": run.name,
             "Experiment": run.experiment,
             "Status": run.status,
+            "Deleted": back and f"yes; bring it back with `{back}`",
             "Attempt": run.attempt,
             "Parent run": run.parent_id,
             "User": run.user,

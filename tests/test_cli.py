@@ -328,7 +328,20 @@ def test_deleted_runs_come_back_by_what_deleting_says(home: Path) -> None:
         pass
     said = _child("runs", "delete", run.id[:13]).stdout
     assert run.id in said
+    shown = _child("runs", "show", run.id).stdout
+    assert f"`prefect-ml runs restore {run.id}`" in shown
     assert _child("runs", "restore", run.id[:13]).stdout.strip() == "Restored 1 run."
+    assert "Deleted" not in _child("runs", "show", run.id).stdout
+
+
+def test_deleted_runs_are_listed_where_asked_for(home: Path, invoke: Invoke) -> None:
+    assert invoke("runs", "list", "--deleted") == "No deleted runs.\n"
+    with start_run(experiment="red wine") as gone, start_run(experiment="beer") as kept:
+        pass
+    invoke("experiments", "delete", "red wine")
+    assert [run["id"] for run in invoke("runs", "list", "--deleted", "--json")] == [gone.id]
+    assert kept.id not in invoke("runs", "list", "--deleted")
+    assert "`prefect-ml experiments restore 'red wine'`" in invoke("runs", "show", gone.id)
 
 
 def test_a_store_is_not_copied_into_itself(home: Path) -> None:

@@ -28,8 +28,8 @@ Invoke = Callable[..., str]
 
 @pytest.fixture
 def invoke() -> Invoke:
-    def call(*words: str) -> str:
-        result = CliRunner().invoke(commands.cli, ["runs", *words], catch_exceptions=False)
+    def call(*words: str, env: dict[str, str] | None = None) -> str:
+        result = CliRunner().invoke(commands.cli, ["runs", *words], catch_exceptions=False, env=env)
         assert result.exit_code == 0, result.output
         return result.stdout
 
@@ -98,12 +98,19 @@ def test_a_terminal_lists_runs_with_their_curves(look: list[str]) -> None:
     assert ordered[0].split() == ["Id", "Name", "Status", "Started", "Took", "odd"]
 
 
-@pytest.mark.parametrize("columns", [40, 70, 80, 100, 120])
-def test_a_narrow_terminal_keeps_ids_whole(look: list[str], columns: int) -> None:
-    listed = _in_a_terminal("list", "-e", "look", "--metric", "loss", columns=columns).splitlines()
-    first = next(line for line in listed if look[0] in line)
-    assert all(len(line) <= max(columns, 50) for line in listed)
-    assert ("Completed" in first) == (columns >= 70)
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
+def test_a_narrow_terminal_shortens_ids_first(look: list[str], columns: int) -> None:
+    listed = _in_a_terminal("list", "--metric", "loss", columns=columns).splitlines()
+    first = next(line for line in listed if "slope 1" in line)
+    assert all(len(line.rstrip()) <= columns for line in listed)
+    shown = first.split()[0]
+    assert look[0].startswith(shown)
+    assert len(shown) >= 8
+    assert [line.split()[0] for line in listed].count(shown) == 1
+    assert (shown == look[0]) == (columns == 200)
+    head = listed[0].split()
+    assert ("Started" in head and "Completed" in first) == (columns >= 60)
+    assert ("Experiment" in head and "Took" in head) == (columns >= 80)
     assert any(block in first for block in _BLOCKS) == (columns >= 100)
 
 
@@ -117,6 +124,8 @@ def test_a_terminal_plots_a_run(look: list[str]) -> None:
 
 def test_what_is_piped_stays_plain_and_whole(look: list[str], invoke: Invoke) -> None:
     assert invoke("list").splitlines()[0].split() == ["Id", "Name", "Experiment", "Status", "Started", "Metrics"]
+    assert all(any(run.id in line for line in invoke("list").splitlines()) for run in search_runs())
+    assert invoke("list") == invoke("list", env={"COLUMNS": "20"})
     assert "┤" not in invoke("show", look[0])
     assert "kind" not in invoke("diff", *look)
     assert json.loads(invoke("list", "--json", "--metric", "loss"))
