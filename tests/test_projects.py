@@ -17,7 +17,7 @@ from prefect_ml import get_model_version, get_run, metric_history, run_project, 
 from prefect_ml.environments import declaration_of
 from prefect_ml.environments.steps import declare_environment, enter_project
 from prefect_ml.errors import EnvironmentFailed, ProjectError, ProjectRunFailed
-from prefect_ml.flows.entry_points import EntryPoint, find_entry_point
+from prefect_ml.flows.projects.flow_entry_points import EntryPoint, find_entry_point
 
 DIGITS = Path(__file__).resolve().parent.parent / "examples" / "digits"
 PYPROJECT = '[project]\nname = "p"\nversion = "1"\ndependencies = ["prefect", "prefect-ml"]\n'
@@ -58,7 +58,7 @@ def asked_of_child(folder: Path, **params: Any) -> dict[str, Any]:
     """Put a request to the process that runs flows, in the environment of these tests."""
     request, answer = folder / "request.json", folder / "answer.json"
     request.write_text(json.dumps({"entry_point": "train.py:train", "params": params}))
-    command = [sys.executable, "-m", "prefect_ml.flows.project_child", str(request), str(answer)]
+    command = [sys.executable, "-m", "prefect_ml.flows.projects.child", str(request), str(answer)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     return json.loads(answer.read_text())
@@ -144,9 +144,11 @@ def test_a_flow_refuses_to_run_outside_its_declared_environment(home: Path, tmp_
 
 
 def test_the_digits_flow_runs_in_its_declared_environment(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, environments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    home.mkdir()
+    (home / "environments").symlink_to(environments)
     folder = tmp_path / "digits"
     shutil.copytree(DIGITS, folder, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
     (folder / "proof.py").write_text(PROOF)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..environments import Environment, declaration_of, realise
-from ..environments.uv import child_environ
-from ..errors import ProjectError, ProjectRunFailed
-from ..running import api_url
-from ..settings import Settings, load_settings
-from .entry_points import EntryPoint, find_entry_point
+from ...environments import Environment, declaration_of, realise
+from ...environments.uv import child_environ
+from ...errors import ProjectError, ProjectRunFailed
+from ...running import api_url
+from ...settings import Settings, load_settings
+from .flow_entry_points import EntryPoint, find_entry_point
 
 __all__ = ["ProjectRun", "run_project"]
 
@@ -120,7 +120,7 @@ def _run_child(
     with tempfile.TemporaryDirectory(prefix="prefect-ml-run-") as exchange:
         request, answer = Path(exchange, "request.json"), Path(exchange, "answer.json")
         request.write_text(_as_json(asked))
-        command = [str(realised.python), "-m", "prefect_ml.flows.project_child", str(request), str(answer)]
+        command = [str(realised.python), "-m", "prefect_ml.flows.projects.child", str(request), str(answer)]
         code = _stream(command, folder, environ, report)
         if not answer.is_file():
             raise ProjectRunFailed(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ...errors import ProjectError
 
 __all__ = ["EntryPoint", "find_entry_point"]
 

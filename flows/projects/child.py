@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import PrefectMLError, ProjectError
+from ...errors import PrefectMLError, ProjectError
 
 __all__ = ["main"]
 

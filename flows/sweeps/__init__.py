@@ -1,0 +1,1 @@
+"""Sweeps: many trials of one flow or project, searched in parallel."""
