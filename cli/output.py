@@ -14,7 +14,18 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Cell", "is_terminal", "json_option", "pairs", "print_json", "show_pairs", "show_table", "step", "text_of"]
+__all__ = [
+    "Cell",
+    "is_terminal",
+    "json_option",
+    "pairs",
+    "print_json",
+    "progress",
+    "show_pairs",
+    "show_table",
+    "step",
+    "text_of",
+]
 
 Cell = object
 """What a table shows: text, numbers and times as they are, None as a blank."""
@@ -76,6 +87,12 @@ def show_pairs(values: Mapping[str, Cell]) -> None:
 def step(text: str) -> None:
     """Say on standard error what is being done now, so that no wait is silent."""
     click.echo(text, err=True)
+
+
+def progress(text: str) -> None:
+    """Say on standard error how far something is, if people look there."""
+    if sys.stderr.isatty():
+        step(text)
 
 
 def pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

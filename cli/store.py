@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .output import json_option, print_json, show_table, step
+from .output import json_option, print_json, progress, show_table, step
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -77,7 +77,7 @@ def check(context: click.Context, no_artifacts: bool, as_json: bool) -> None:
     from ..store.checking import check_store
 
     opened = open_store()
-    found = check_store(artifacts=not no_artifacts, store=opened)
+    found = check_store(artifacts=not no_artifacts, store=opened, say=progress)
     if as_json:
         print_json([asdict(problem) for problem in found])
     elif found:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,6 +23,9 @@ from .writers import flush_pending
 
 __all__ = ["Problem", "check_store"]
 
+Say = Callable[[str], object]
+_T = TypeVar("_T")
+_SAY_SECONDS = 2.0
 _AT_ONCE = 1000
 _r = schema.runs.c
 _s = schema.series.c
@@ -42,20 +47,23 @@ class Problem:
     message: str
 
 
-def check_store(*, artifacts: bool = True, store: Store | None = None) -> list[Problem]:
+def check_store(*, artifacts: bool = True, store: Store | None = None, say: Say = lambda _: None) -> list[Problem]:
     """Look through a store and give what does not fit; an empty list is good news.
 
     Args:
         artifacts: Look also whether the artifacts of logged and registered models are there.
         store: Another store than the one that the settings name.
+        say: Told now and then how far the check is.
     """
     store = current_store(store)
     flush_pending(store)
+    say("Looking through the rows of the database")
     with store.read() as connection:
-        found = [*_database(connection), *_runs(connection), *_series(connection), *_segments(connection)]
+        found = [*_database(connection), *_runs(connection), *_series(connection), *_segments(connection, say)]
         found += _summaries(connection)
         models = _models(connection) if artifacts else {}
-    found += [problem for uri, what in models.items() if (problem := _artifact(store, uri, what))]
+    told = _told(models.items(), len(models), "models", say)
+    found += [problem for uri, what in told if (problem := _artifact(store, uri, what))]
     return [*found, *_journals(store)]
 
 
@@ -90,9 +98,11 @@ def _series(connection: Connection) -> Iterator[Problem]:
         yield Problem("series", run_id, message)
 
 
-def _segments(connection: Connection) -> Iterator[Problem]:
+def _segments(connection: Connection, say: Say) -> Iterator[Problem]:
+    total = connection.execute(sa.select(sa.func.count()).select_from(schema.segments)).scalar_one()
     query = sa.select(_r.id, _g.count, _g.data).join_from(schema.segments, schema.runs, _r.seq == _g.run_seq)
-    for run_id, count, data in connection.execute(query.execution_options(yield_per=200)):
+    rows = connection.execute(query.execution_options(yield_per=200))
+    for run_id, count, data in _told(rows, total, "segments of metrics", say):
         try:
             there = len(decode(bytes(data)))
         except Exception as error:  # noqa: BLE001 - damaged bytes fail in every way that decoding can
@@ -138,3 +148,13 @@ def _journals(store: Store) -> Iterator[Problem]:
     for path in sorted(store.settings.journal.glob("*.unreadable")):
         message = "a process has died and left it, and it cannot be read; recover it with the version that wrote it"
         yield Problem("journal", path.name, message)
+
+
+def _told(items: Iterable[_T], total: int, what: str, say: Say) -> Iterator[_T]:
+    """Give the items, and say now and then how many were given."""
+    said = time.monotonic()
+    for number, item in enumerate(items, start=1):
+        yield item
+        if time.monotonic() - said > _SAY_SECONDS:
+            said = time.monotonic()
+            say(f"{number:,} of {total:,} {what}")

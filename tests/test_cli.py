@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shlex
 import subprocess
@@ -358,3 +359,19 @@ def test_what_is_not_deleted_is_not_restored(home: Path, invoke: Invoke) -> None
     ended = _child("experiments", "restore", "wine")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "Error: Experiment 'wine' is not deleted, so that there is nothing to restore.\n"
+
+
+def test_a_check_says_what_it_does_to_people_only(home: Path) -> None:
+    with start_run():
+        log_metric("loss", 1)
+    assert _child("store", "check").stderr == ""
+    control, terminal = pty.openpty()
+    try:
+        ended = subprocess.run(
+            [_PROGRAM, "store", "check"], stdout=subprocess.PIPE, stderr=terminal, timeout=120, check=True
+        )
+        assert b"Looking through the rows" in os.read(control, 4096)
+        assert ended.stdout.startswith(b"Everything fits")
+    finally:
+        os.close(terminal)
+        os.close(control)
