@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from .change import Change
-from .comparison import Comparison, compare_runs
-from .diff import RunDiff, diff_as_json, diff_runs
+from .compare import Comparison, compare_runs
+from .diff import Change, RunDiff, diff_as_json, diff_runs
 from .publish import publish_report, publish_run_report
-from .reading import report_of, save_run_report
-from .run_report import Report, render_run_report
+from .run import Report, render_run_report, report_of, save_run_report
 
 __all__ = [
     "Change",

@@ -7,8 +7,8 @@ from uuid import UUID
 from ..errors import ServiceError
 from ..running import task_run
 from ..store import Run, Store, current_store, get_run
-from .reading import report_of
-from .run_report import Report
+from .run.reading import report_of
+from .run.report import Report
 
 __all__ = ["publish_report", "publish_run_report"]
 

@@ -14,8 +14,8 @@ import pytest
 from prefect_ml import log_metric, log_param, log_text, set_tag, start_run
 from prefect_ml.errors import ArtifactError, RunNotFound, ServiceError
 from prefect_ml.reports import Report, publish_run_report, render_run_report, report_of, save_run_report
-from prefect_ml.reports.background import Background
 from prefect_ml.reports.html import report_page
+from prefect_ml.reports.run.background import Background
 from prefect_ml.store import MetricHistory, Run, Source, Store
 from prefect_ml.store.records import RunDataset, RunEnvironment
 from prefect_ml.store.reuses import ReusedRun

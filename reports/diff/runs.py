@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from ..store import Run, Store, current_store, get_run
+from ...store import Run, Store, current_store, get_run
+from ..text import number
 from .change import Change, Value
-from .code_diff import code_changes
-from .environment_diff import environment_changes
-from .text import number
+from .code import code_changes
+from .environment import environment_changes
 
 __all__ = ["RunDiff", "diff_as_json", "diff_runs"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import ArtifactError, RunNotFound
-from ..store import Run, Store, get_run, search_runs
-from ..store.datasets import RunDataset, run_datasets
-from ..store.environments import RunEnvironment, run_environment
-from ..store.reuses import ReusedRun, reused_runs
-from ..store.run_artifacts import Artifact, list_artifacts
+from ...errors import ArtifactError, RunNotFound
+from ...store import Run, Store, get_run, search_runs
+from ...store.datasets import RunDataset, run_datasets
+from ...store.environments import RunEnvironment, run_environment
+from ...store.reuses import ReusedRun, reused_runs
+from ...store.run_artifacts import Artifact, list_artifacts
 
 __all__ = ["NOTE", "Background", "read_background"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
 
-from ..store.datasets import run_datasets
-from ..store.environments import run_environment
+from ...store.datasets import run_datasets
+from ...store.environments import run_environment
 from .change import Change
 
 if TYPE_CHECKING:
-    from ..store import Run, Store
-    from ..store.records import RunDataset, RunEnvironment
+    from ...store import Run, Store
+    from ...store.records import RunDataset, RunEnvironment
 
 __all__ = ["environment_changes"]
 

@@ -6,14 +6,14 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .markdown import image, table
+from ..markdown import image, table
+from ..run.report import Report
+from ..svg import LARGE, SMALL, Size
+from ..text import markdown_text, number, shorten
 from .overlay import draw_legend, draw_overlay
-from .run_report import Report
-from .svg import LARGE, SMALL, Size
-from .text import markdown_text, number, shorten
 
 if TYPE_CHECKING:
-    from ..store import Run
+    from ...store import Run
     from .columns import Cell, Column
     from .comparison import Comparison
 

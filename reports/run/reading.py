@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ArtifactError
-from ..store import MetricHistory, Run, Store, current_store, get_run, metric_history
+from ...errors import ArtifactError
+from ...store import MetricHistory, Run, Store, current_store, get_run, metric_history
 from .background import read_background
-from .run_report import Report, render_run_report
+from .report import Report, render_run_report
 
 __all__ = ["report_of", "save_run_report"]
 
@@ -62,7 +62,7 @@ def save_run_report(run: str | Run, path: str | Path, *, store: Store | None = N
         RunNotFound: No run has this id.
         ArtifactError: The file cannot be written.
     """
-    from .html import report_page
+    from ..html import report_page
 
     store, file = current_store(store), Path(path)
     found = run if isinstance(run, Run) else get_run(run, store=store)

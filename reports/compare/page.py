@@ -11,8 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ..errors import PrefectMLError
-from .text import xml_text
+from ...errors import PrefectMLError
+from ..text import xml_text
 
 __all__ = ["compare_page", "json_for_html"]
 

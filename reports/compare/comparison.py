@@ -10,16 +10,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArtifactError, TrackingError
-from ..store import Run, RunList, Store, current_store, get_run, search_runs
-from ..store.datasets import run_datasets
-from ..store.environments import run_environment
+from ...errors import ArtifactError, TrackingError
+from ...store import Run, RunList, Store, current_store, get_run, search_runs
+from ...store.datasets import run_datasets
+from ...store.environments import run_environment
+from ..run.report import Report
 from .columns import Column, columns_of
-from .compare_markdown import render_comparison
 from .curves import Curves, read_curves
 from .page import compare_page
 from .payload import page_data
-from .run_report import Report
+from .summary import render_comparison
 
 __all__ = ["Comparison", "compare_runs"]
 

@@ -6,11 +6,11 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from ..text import number
 from .colours import colour_of
-from .text import number
 
 if TYPE_CHECKING:
-    from ..store import Run
+    from ...store import Run
     from .columns import Cell, Column
     from .comparison import Comparison
     from .curves import Curve

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .curves import metrics_in_order
 
 if TYPE_CHECKING:
-    from ..store import Run
+    from ...store import Run
 
 __all__ = ["Cell", "Column", "columns_of"]
 

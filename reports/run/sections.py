@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..markdown import ROWS, more, table
+from ..text import markdown_text, mermaid_text
 from .background import NOTE, Background
-from .markdown import ROWS, more, table
-from .text import markdown_text, mermaid_text
 
 if TYPE_CHECKING:
-    from ..store import Run
+    from ...store import Run
 
 __all__ = ["artifact_section", "code_section", "data_section", "environment_section", "family_section", "note_section"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .change import Change
 
 if TYPE_CHECKING:
-    from ..store import Run
+    from ...store import Run
 
 __all__ = ["code_changes"]
 

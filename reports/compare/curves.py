@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..store import Store, metric_history
+from ...store import Store, metric_history
 
 if TYPE_CHECKING:
-    from ..store import MetricHistory, Run
+    from ...store import MetricHistory, Run
 
 __all__ = ["Curve", "Curves", "metrics_in_order", "read_curves"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..svg import TEXT, Size, draw_frame, label, path_through, value_labels
+from ..text import number, xml_text
 from .colours import colour_of
-from .svg import TEXT, Size, draw_frame, label, path_through, value_labels
-from .text import number, xml_text
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ..store import MetricHistory
+    from ...store import MetricHistory
 
     Floats = npt.NDArray[np.float64]
 

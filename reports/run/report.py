@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ..markdown import ROWS, image, moment, more, pairs, table
+from ..svg import LARGE, SMALL, draw_curve
+from ..text import duration, markdown_text, number
 from .background import NOTE, Background
-from .markdown import ROWS, image, moment, more, pairs, table
 from .sections import (
     artifact_section,
     code_section,
@@ -17,11 +19,9 @@ from .sections import (
     family_section,
     note_section,
 )
-from .svg import LARGE, SMALL, draw_curve
-from .text import duration, markdown_text, number
 
 if TYPE_CHECKING:
-    from ..store import MetricHistory, Run
+    from ...store import MetricHistory, Run
 
 __all__ = ["Report", "render_run_report"]
 
