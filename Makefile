@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# How many processes `make test` uses; 0 runs the tests one after the other in a single one.
+JOBS ?= 2
 # A heavy group with a lock of its own (tests/heavy/GROUP.lock) has an environment of its own; the others use .venv.
 HEAVY := $(if $(wildcard tests/heavy/$(GROUP).lock),$(VENV)/heavy/$(GROUP),$(VENV))
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
@@ -33,7 +35,7 @@ demo: $(READY)  ## From nothing to a served model: services, project, best run, 
 	@$(BIN)/python examples/demo.py
 
 test: $(READY)  ## Every test that is not marked heavy
-	@$(BIN)/python -m pytest -m "not heavy"
+	@$(BIN)/python -m pytest -m "not heavy" -n $(JOBS)
 
 test-heavy: $(HEAVY)/.ready  ## The heavy tests of one group: make test-heavy GROUP=name
 	@$(HEAVY)/bin/python -m pytest -m "heavy" $(if $(GROUP),-k $(GROUP))

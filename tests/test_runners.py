@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,23 +50,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("runner", ["threads", "processes", "dask"])
-def test_mapped_tasks_log_into_their_own_runs(laptop: Any, tmp_path: Path, runner: str) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    home = tmp_path / "home"
-    environment = {
-        **laptop.environ,
-        "PREFECT_API_URL": laptop.api_url,
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_ML_HOME": str(home),
-        "PREFECT_ML_STORE_URL": f"sqlite:///{home / 'store.db'}",
-        "PREFECT_ML_ARTIFACT_ROOT": str(home / "artifacts"),
-    }
-    command = [sys.executable, str(script), runner]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {
+def test_mapped_tasks_log_into_their_own_runs(in_prefect: Callable[..., Any], tmp_path: Path, runner: str) -> None:
+    assert in_prefect(SCRIPT, tmp_path, runner) == {
         "distinct": 12,
         "parents": True,
         "statuses": ["Completed"],
@@ -76,4 +59,4 @@ def test_mapped_tasks_log_into_their_own_runs(laptop: Any, tmp_path: Path, runne
         "steps": True,
         "values": [[float(x)] for x in range(12)],
     }
-    assert list((home / "journal").glob("*.journal")) == []
+    assert list((tmp_path / "home" / "journal").glob("*.journal")) == []

@@ -34,9 +34,11 @@ JSON = "application/json"
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One home for all tests here: an environment for serving takes ten seconds to build."""
+def house(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Path]:
+    """One home for all tests here."""
     folder = tmp_path_factory.mktemp("serving") / "home"
+    folder.mkdir()
+    (folder / "environments").symlink_to(environments)
     with pytest.MonkeyPatch.context() as patch:
         for key in [key for key in os.environ if key.startswith(("PREFECT_ML_", "PREFECT_API", "PREFECT_HOME"))]:
             patch.delenv(key)

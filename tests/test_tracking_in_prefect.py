@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 SCRIPT = """
@@ -94,24 +95,15 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def seen(laptop: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the script ran."""
+    return tmp_path_factory.mktemp("tracked")
+
+
+@pytest.fixture(scope="module")
+def seen(in_prefect: Callable[..., Any], folder: Path) -> dict[str, Any]:
     """What the script saw."""
-    folder = tmp_path_factory.mktemp("tracked")
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    home = folder / "home"
-    environment = {
-        **laptop.environ,
-        "PREFECT_API_URL": laptop.api_url,
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_ML_HOME": str(home),
-        "PREFECT_ML_STORE_URL": f"sqlite:///{home / 'store.db'}",  # else the server's default block names the store
-        "PREFECT_ML_ARTIFACT_ROOT": str(home / "artifacts"),
-    }
-    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return {**json.loads(ended.stdout.splitlines()[-1]), "environment": environment}
+    return in_prefect(SCRIPT, folder)
 
 
 def test_decorated_things_keep_their_kind(seen: dict[str, Any]) -> None:
@@ -164,21 +156,17 @@ def test_asynchronous_tasks_and_flows(seen: dict[str, Any]) -> None:
     assert seen["runs"][flow_id]["status"] == "Completed"
 
 
-def test_each_run_leaves_a_report_with_prefect(seen: dict[str, Any]) -> None:
-    import httpx
-
-    api = seen["environment"]["PREFECT_API_URL"]
+def test_each_run_leaves_a_report_with_prefect(laptop: Any, seen: dict[str, Any]) -> None:
     body = {"artifacts": {"flow_run_id": {"any_": [seen["ids"]["flow"]]}}}
-    reports = httpx.post(f"{api}/artifacts/filter", json=body, timeout=30).json()
+    reports = httpx.post(f"{laptop.api_url}/artifacts/filter", json=body, timeout=30).json()
     by_task = {report["task_run_id"]: report for report in reports}
     assert seen["ids"]["above"] in by_task
     assert "image/svg+xml" in by_task[seen["ids"]["above"]]["data"]
     assert None in by_task, "the flow's own report"
 
 
-def test_no_journal_is_left(seen: dict[str, Any]) -> None:
-    home = Path(seen["environment"]["PREFECT_ML_HOME"])
-    assert list((home / "journal").glob("*.journal")) == []
+def test_no_journal_is_left(seen: dict[str, Any], folder: Path) -> None:
+    assert list((folder / "home" / "journal").glob("*.journal")) == []
 
 
 def test_the_default_block_names_the_store_where_nothing_else_does(laptop: Any, tmp_path: Path) -> None:
