@@ -123,8 +123,11 @@ def copy(
         print_json(asdict(report))
         return
     click.echo(f"Copied {report.runs:,} runs and {report.files:,} files; {report.there:,} runs were there already.")
+    if report.running:
+        click.echo(f"Still running: {report.running:,} of these runs; copy again when they have ended.")
     counts = ", ".join(f"{count:,} {name}" for name, count in report.rows.items() if count)
-    click.echo(f"Both sides have {counts or 'nothing'}.")
+    rest = " but for those that run" if report.running else ""
+    click.echo(f"Compared{rest}: both sides have {counts or 'nothing'}.")
 
 
 def _settings_of(url: str, root: str | None, option: str, no_artifacts: bool) -> Settings:

@@ -8,7 +8,7 @@ experiments and runs inside a database are those of the target.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +18,12 @@ from sqlalchemy.engine import Connection
 
 from ..errors import BadTarget, StoreError
 from . import schema
+from .clock import now_ms
 from .copying_artifacts import ArtifactCopy
 from .copying_models import check_models, compare_models, copy_models
 from .engine import Store
 from .expressions import is_among
+from .runs import LOST_AFTER_MS
 from .upsert import insert_all_new, insert_new, upsert_all
 from .writers import recover
 
@@ -54,12 +56,14 @@ class CopyReport:
         runs: Runs that were brought over.
         there: Runs that the target had already.
         files: Artifacts that were brought over.
-        rows: Rows of each table that belong to the runs of the source, the same on both sides.
+        running: Runs of the source that were running, of which more may come.
+        rows: Rows of each table that belong to the other runs of the source, the same on both sides.
     """
 
     runs: int
     there: int
     files: int
+    running: int
     rows: Mapping[str, int]
 
 
@@ -128,7 +132,8 @@ def copy_rows(source: Connection, target: Store, carrier: ArtifactCopy | None, *
     _link_parents(source, target)
     copy_models(source, target, carrier)
     files = carrier.files if carrier else 0
-    return CopyReport(copied, total - copied, files, _compare(source, target))
+    running = _running(source)
+    return CopyReport(copied, total - copied, files, len(running), _compare(source, target, running))
 
 
 def _copy_shared(source: Connection, target: Store) -> _Numbers:
@@ -310,15 +315,21 @@ def _moved(uri: str, carrier: ArtifactCopy | None) -> str:
     return carrier.moved(uri) if carrier else uri
 
 
-def _compare(source: Connection, target: Store) -> dict[str, int]:
-    """Count what belongs to the runs of the source on both sides.
+def _running(source: Connection) -> set[str]:
+    """Give the runs that run; those of which nothing was heard for long have ended, as everybody reads them."""
+    alive = sa.and_(_r.status == "Running", _r.heartbeat_at >= now_ms() - LOST_AFTER_MS)
+    return set(source.execute(sa.select(_r.id).where(alive)).scalars())
+
+
+def _compare(source: Connection, target: Store, running: Collection[str]) -> dict[str, int]:
+    """Count what belongs to the runs of the source on both sides, but for those that run.
 
     Raises:
         StoreError: It is not the same.
     """
     totals: dict[str, int] = {}
     for batch in _batches(source):
-        ended = [row["id"] for row in batch if row["status"] != "Running"]
+        ended = [row["id"] for row in batch if row["id"] not in running]
         with target.read() as there:
             mine, theirs = _count(source, ended), _count(there, ended)
         for name, count in mine.items():

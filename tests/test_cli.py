@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 
 import prefect_ml
@@ -32,7 +33,7 @@ from prefect_ml import (
 )
 from prefect_ml.registry import get_model, get_model_version, model_history, search_model_versions, search_models
 from prefect_ml.serving import get_endpoint, list_endpoints, set_desired
-from prefect_ml.store import as_json
+from prefect_ml.store import Store, as_json, schema
 
 _PROGRAM = Path(sys.executable).with_name("prefect-ml")
 _ROOT = Path(__file__).parent.parent
@@ -375,3 +376,22 @@ def test_a_check_says_what_it_does_to_people_only(home: Path) -> None:
     finally:
         os.close(terminal)
         os.close(control)
+
+
+def test_what_a_copy_counts_adds_up(home: Path, tmp_path: Path, store: Store) -> None:
+    words = ("store", "copy", f"sqlite:///{home / 'store.db'}", f"sqlite:///{tmp_path / 'copy.db'}")
+    with start_run() as lost:
+        pass
+    with store.write() as connection:  # as a host leaves it that is lost with all that it has
+        silent = sa.update(schema.runs).where(schema.runs.c.id == lost.id)
+        connection.execute(silent.values(status="Running", ended_at=None, heartbeat_at=0))
+    assert get_run(lost.id).status == "Crashed"
+    with start_run():
+        assert len(search_runs()) == 2
+        said = _child(*words).stdout.splitlines()
+    assert re.fullmatch(r"Copied 2 runs and \d files; 0 runs were there already\.", said[0])
+    assert said[1] == "Still running: 1 of these runs; copy again when they have ended."
+    assert said[2].startswith("Compared but for those that run: both sides have 1 runs, 1 attempts")
+    said = _child(*words).stdout.splitlines()
+    assert said[0].startswith("Copied 1 runs and ")
+    assert said[1].startswith("Compared: both sides have 2 runs, 2 attempts")
