@@ -60,14 +60,20 @@ def compare_runs(
     """
     from ..reports import compare_runs as compare
 
-    comparison = compare(
-        runs, filter=filter, experiments=experiments, limit=limit, output=output, open=open, store=store
-    )
+    comparison = compare(runs, filter=filter, experiments=experiments, limit=limit, store=store)
+    _hand_out(comparison, output, show=open)
+    return comparison
+
+
+def _hand_out(comparison: Comparison, output: str | Path | None, *, show: bool) -> None:
+    if show:
+        comparison.open(output)
+    elif output:
+        comparison.save(output)
     if current_run():
         _keep(comparison)
     if prefect := innermost_prefect_run():
         _publish(comparison, prefect)
-    return comparison
 
 
 def _keep(comparison: Comparison) -> None:

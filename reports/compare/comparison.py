@@ -95,19 +95,15 @@ def compare_runs(
     filter: str = "",  # noqa: A002 - as in search_runs
     experiments: Iterable[str] | None = None,
     limit: int = 200,
-    output: str | Path | None = None,
-    open: bool = False,  # noqa: A002 - the command's option
     store: Store | None = None,
 ) -> Comparison:
-    """Read runs to look at them beside each other.
+    """Read runs to look at them beside each other; `save` and `open` of what it gives show them.
 
     Args:
         runs: Ids of runs, or runs; by default those that `filter` and `experiments` find, newest first.
         filter: As in `search_runs`, where `runs` names none.
         experiments: As in `search_runs`, where `runs` names none.
         limit: The most runs to take, where `runs` names none.
-        output: Write the page to this file.
-        open: Show the page in the browser.
         store: Another store than the one that the settings name.
 
     Raises:
@@ -115,19 +111,13 @@ def compare_runs(
         FilterError: The filter is wrong.
         ExperimentNotFound: No experiment has one of the names.
         TrackingError: No run matches.
-        ArtifactError: `output` cannot be written.
     """
     store = current_store(store)
     found = _named(runs, store) if runs else search_runs(filter, experiments=experiments, limit=limit, store=store)
     if not found:
         raise TrackingError("No run matches, so there is nothing to compare; `prefect-ml runs list` shows the runs.")
     columns = columns_of(found, [_surroundings(run, store) for run in found])
-    comparison = Comparison(tuple(found), tuple(columns), read_curves(found, store=store))
-    if open:
-        comparison.open(output)
-    elif output:
-        comparison.save(output)
-    return comparison
+    return Comparison(tuple(found), tuple(columns), read_curves(found, store=store))
 
 
 def _named(runs: Sequence[str | Run], store: Store) -> list[Run]:
