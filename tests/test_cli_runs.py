@@ -171,7 +171,7 @@ def test_report_writes_markdown_or_html(look: list[str], invoke: Invoke, tmp_pat
     [
         ("compare nobody", 2, "There is no run 'nobody'"),
         ("compare a --filter name='b'", 2, "not both"),
-        ("compare --filter metrics.", 2, "filter"),
+        ("compare --filter metrics.", 2, "needs a name"),
         ("compare", 1, "nothing to compare"),
         ("diff a", 2, "Missing argument 'B'"),
         ("diff a b", 2, "There is no run 'a'"),
