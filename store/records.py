@@ -68,7 +68,7 @@ class Source:
     """Where the code of a run came from.
 
     Attributes:
-        project: Path or URL of the project, or None.
+        project: Path or URL of the project, without credentials, or None.
         entry_point: Function, script or entry point that was run, or None.
         commit: Git commit, or None outside a repository.
         dirty: Whether the work tree differed from the commit, or None outside a repository.
@@ -76,6 +76,9 @@ class Source:
         remote: Address of the repository's remote without its credentials, or None.
         changes: Where the patch with what differed from the commit lies, or None.
         prefect: Flow, deployment, work pool and parameters of the Prefect run, or None outside Prefect.
+        subfolder: Where in its repository the project lies, or None.
+        version: Branch, tag or commit that was asked for, or None.
+        environment: Kind and digest of the environment that the project declares, such as `uv:0f3a...`, or None.
     """
 
     project: str | None = None
@@ -86,6 +89,9 @@ class Source:
     remote: str | None = None
     changes: str | None = None
     prefect: Mapping[str, Any] | None = None
+    subfolder: str | None = None
+    version: str | None = None
+    environment: str | None = None
 
 
 @dataclass(frozen=True)

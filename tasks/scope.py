@@ -20,7 +20,7 @@ from ..store.entries import close_entry, tags_entry
 from ..store.runs import NewRun, OpenRun, open_run, resume_run
 from ..store.writers import writer_for
 from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
-from .capture import Capture, capture_source, entry_point_of, notebook_of, source_file_of
+from .capture import Capture, Given, capture_source, entry_point_of, notebook_of, source_file_of
 from .outcome import status_of, words_of
 from .reuse import note_result
 from .system import sampler
@@ -44,6 +44,7 @@ class Scope:
         run_id: A run that exists, to join instead of opening one.
         resume: Open that run once more where it has ended.
         system_metrics: Whether its process is watched; by default as the settings say.
+        given: What is known of the code that will run, where that is not ours.
     """
 
     name: str = "run"
@@ -54,6 +55,7 @@ class Scope:
     run_id: str | None = None
     resume: bool = False
     system_metrics: bool | None = None
+    given: Given | None = None
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
     store = current_store(store)
     outer, prefect = current_run(), innermost_prefect_run()
     writer_for(store)  # what a process that died has logged goes before: it may have ended the run to open
-    capture = capture_source(scope.file, scope.entry_point, store)
+    capture = capture_source(scope.file, scope.entry_point, store, scope.given)
     asked = _Asked(store, scope, outer, capture)
     if scope.run_id:
         opened, experiment = _named(asked, scope.run_id)

@@ -23,7 +23,7 @@ __all__ = ["Annotation", "Phase", "RunField", "candidates", "names_of", "run_fie
 Seqs = sa.Select[tuple[int]]
 _r = schema.runs.c
 _STATUSES = ("Running", "Completed", "Failed", "Crashed", "Cancelled")
-_SOURCE = ("project", "entry_point", "commit", "branch")
+_SOURCE = ("project", "subfolder", "version", "entry_point", "commit", "branch", "environment")
 _DATASETS = ("name", "digest", "role")
 _TABLES = {"params": schema.params, "metrics": schema.series, "tags": schema.tags}
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .capture import Capture, capture_source, entry_point_of, notebook_of, source_file_of
+from .capture import Capture, Given, capture_source, entry_point_of, notebook_of, source_file_of
 
-__all__ = ["Capture", "capture_source", "entry_point_of", "notebook_of", "source_file_of"]
+__all__ = ["Capture", "Given", "capture_source", "entry_point_of", "notebook_of", "source_file_of"]

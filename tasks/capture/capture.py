@@ -12,7 +12,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from ...errors import ArtifactError, StoreError
 from ...store import Source, Store
 from ...store.artifacts import exists, join, put_file
 from ...store.entries import environment_entry, source_entry
+from ...store.records import RunEnvironment
 from ...store.writer import Writer
 from .background import background
 from .code_state import CodeState, code_state, make_patch
 from .flow_facts import deployments, flow_facts
 from .software import software
 
-__all__ = ["Capture", "capture_source", "entry_point_of", "notebook_of", "source_file_of"]
+__all__ = ["Capture", "Given", "capture_source", "entry_point_of", "notebook_of", "source_file_of"]
 
 _PATIENCE = 5.0
 _LOOK_AGAIN = 60.0  # seconds after which a notebook's code may have become another
@@ -80,6 +81,19 @@ class Repository:
         return uri
 
 
+@dataclass(frozen=True)
+class Given:
+    """What whoever opens a run for other code says of that code.
+
+    Attributes:
+        environment: The software that it runs with.
+        source: Fields of its source, by name; they go before what is found out.
+    """
+
+    environment: RunEnvironment
+    source: Mapping[str, Any]
+
+
 class Capture:
     """What is known of a run when it opens, and the rest, told when it is found out.
 
@@ -88,13 +102,16 @@ class Capture:
         environment: Digest of its software, where the store is known to hold it.
     """
 
-    def __init__(self, repository: Repository | None, entry_point: str | None, store: Store) -> None:
+    def __init__(
+        self, repository: Repository | None, entry_point: str | None, store: Store, given: Given | None = None
+    ) -> None:
         self._repository = repository
+        self._given = given
         self._entry_point = entry_point
         self._facts = flow_facts()
         known = repository.known if repository else Source()
         self.source = self._whole(known or Source())
-        self.environment = software().digest if _shared.holds_software(store) else None
+        self.environment = software().digest if _shared.holds_software(store) and not given else None
         unnamed = self._facts and deployments.lacks(self._facts.deployment_id)
         self._complete = known is not None and self.environment is not None and not unnamed
 
@@ -116,27 +133,30 @@ class Capture:
         def tell(source: Source) -> None:
             writer.post(source_entry(run_id, asdict(self._whole(source))))
 
-        writer.post(environment_entry(run_id, software()))
+        writer.post(environment_entry(run_id, self._given.environment if self._given else software()))
         if self._facts:
             deployments.ask(self._facts.deployment_id)
         tell(self._repository.look(tell) if self._repository else Source())
-        _shared.hold_software(writer)
+        if not self._given:
+            _shared.hold_software(writer)
 
     def _whole(self, source: Source) -> Source:
         prefect: Mapping[str, Any] | None = self._facts.as_record() if self._facts else None
-        return replace(source, entry_point=self._entry_point, prefect=prefect)
+        given: Mapping[str, Any] = self._given.source if self._given else {}
+        return replace(source, entry_point=self._entry_point, prefect=prefect, **given)
 
 
-def capture_source(file: str | None, entry_point: str | None, store: Store) -> Capture:
+def capture_source(file: str | None, entry_point: str | None, store: Store, given: Given | None = None) -> Capture:
     """Prepare to say what a run ran.
 
     Args:
         file: The file that its code is in.
         entry_point: What of it is called.
         store: Where the run is kept.
+        given: What the caller knows better.
     """
     folder = _folder_of(file) if file else None
-    return Capture(_repository_of(folder, store) if folder else None, entry_point, store)
+    return Capture(_repository_of(folder, store) if folder else None, entry_point, store, given)
 
 
 def entry_point_of(fn: Callable[..., object]) -> str:
