@@ -130,6 +130,14 @@ function emptiness(name) {
     : "";
 }
 
+function ticksOf(name) {
+  const found = curves.get(name).filter((one) => isShown(one.run));
+  let [low, high] = [Infinity, 0];
+  for (const value of found.flatMap((one) => one.values))
+    if (value > 0 && placeable(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  return logTicks(hasCurve(name) ? low : low / 10, high); // bars reach below their lowest value
+}
+
 function drawChart(box, name) {
   const over = hasCurve(name);
   const title = over
@@ -139,7 +147,7 @@ function drawChart(box, name) {
   plot(
     box,
     over ? curveTraces(name) : barTraces(name),
-    layout({ xaxis: axis, yaxis: { type: curveChoice.log ? "log" : "linear" } }),
+    layout({ xaxis: axis, yaxis: curveChoice.log ? { type: "log", dtick: ticksOf(name) } : { type: "linear" } }),
   );
 }
 

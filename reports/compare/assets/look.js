@@ -45,6 +45,12 @@ function scale(values, wide = 50) {
   return { low, high, log, place, at, empty: finite.length === 0 };
 }
 
+// Of up to three decades plotly would write every digit: 1, 2 and 5 have room. Less than one is divided evenly.
+function logTicks(low, high) {
+  const decades = Math.log10(high) - Math.log10(low);
+  return decades >= 1 && decades < 3 ? "D2" : undefined;
+}
+
 const categories = (one, among) =>
   [...new Set(among.map((run) => one.cells[run.index]).filter((cell) => cell !== null))].sort(
     one.numeric ? (a, b) => a - b : (a, b) => a.localeCompare(b, undefined, { numeric: true }),

@@ -32,8 +32,7 @@ function axisFor(one, among) {
   if (!one.numeric) return kindsAxis(one, among);
   const within = scaleOf(one, among);
   if (!within.log) return { title: titleOf(one), type: "linear" };
-  const decades = Math.log10(within.high) - Math.log10(within.low);
-  return { title: titleOf(one), type: "log", dtick: decades < 2 ? "D2" : Math.ceil(decades / 7) };
+  return { title: titleOf(one), type: "log", dtick: logTicks(within.low, within.high) };
 }
 
 // Texts keep their order and have room, however long and many they are.
