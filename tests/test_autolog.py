@@ -84,6 +84,7 @@ def test_the_score_of_each_iteration_comes_by_the_callback_of_scikit_learn() -> 
     assert "_skl_callbacks" not in vars(estimator)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of the few iterations asked for
 def test_what_an_estimator_keeps_of_its_iterations_becomes_a_series() -> None:
     network = MLPClassifier(max_iter=12, early_stopping=True, random_state=0).fit(ROWS, KINDS)
     boosting = GradientBoostingClassifier(n_estimators=5).fit(pd.DataFrame(ROWS, columns=list("abcd")), KINDS)
@@ -209,7 +210,7 @@ def test_an_example_that_cannot_be_kept_does_not_cost_the_model(caplog: pytest.L
     DecisionTreeClassifier().fit(frame, KINDS)
     (record,) = caplog.records
     assert "did not record the input example of the model of DecisionTreeClassifier" in record.getMessage()
-    assert prefect_ml.load_model(f"runs:/{only_run().id}/model").predict(ROWS[:2]).tolist() == [0, 0]
+    assert prefect_ml.load_model(f"runs:/{only_run().id}/model").predict(frame[:2]).tolist() == [0, 0]
 
 
 def test_disabling_leaves_everything_as_it_was() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,15 @@ def estimator() -> LogisticRegression:
     return LogisticRegression(max_iter=500).fit(ROWS, KINDS)
 
 
+@pytest.fixture(scope="module")
+def original(estimator: LogisticRegression, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prefect_ml.save_model(estimator, tmp_path_factory.mktemp("models") / "iris", example=ROWS[:3]).path
+
+
 @pytest.fixture
-def saved(estimator: LogisticRegression, tmp_path: Path) -> Path:
-    return prefect_ml.save_model(estimator, tmp_path / "iris", example=ROWS[:3]).path
+def saved(original: Path, tmp_path: Path) -> Path:
+    """A saved model, which the test may change."""
+    return Path(shutil.copytree(original, tmp_path / "iris"))
 
 
 def test_a_saved_estimator_predicts_the_same_in_a_fresh_process(saved: Path, estimator: LogisticRegression, home: Path):
