@@ -7,23 +7,19 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from ..errors import SettingsError, StoreError
 from ..settings import Settings, load_settings
+from .faults import explained
 from .forks import ForkGate
 from .interning import IdsCache
+from .sqlite import MIGRATE, READ, sqlite_engine
 
 __all__ = ["Store", "connect_store", "current_store", "open_store"]
-
-_READ = "prefect_ml_read"
-_MIGRATE = "prefect_ml_migrate"
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Store:
         Raises:
             StoreError: The database could not be reached.
         """
-        with self._translated(), self.gate.passed(), self._connect(_READ) as connection:
+        with self._translated(), self.gate.passed(), self._connect(READ) as connection:
             yield connection
 
     def sync(self) -> None:
@@ -81,7 +77,7 @@ class Store:
         Raises:
             StoreError: The database refused, or references would lead nowhere.
         """
-        with self._translated(), self.gate.passed(), self._connect(_MIGRATE) as connection:
+        with self._translated(), self.gate.passed(), self._connect(MIGRATE) as connection:
             try:
                 with connection.begin():
                     yield connection
@@ -101,10 +97,7 @@ class Store:
         try:
             yield
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            raise StoreError(
-                f"The store {self.url} failed ({reason}); check that it is reachable and try again."
-            ) from error
+            raise StoreError(explained(self.engine.url, error)) from error
 
 
 def open_store(settings: Settings | None = None) -> Store:
@@ -155,7 +148,7 @@ def _engine(url: str) -> Engine:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite(parsed)
+            return sqlite_engine(parsed)
         if parsed.get_backend_name() == "postgresql":
             return _postgresql(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
@@ -178,36 +171,3 @@ def _postgresql(url: sa.URL) -> Engine:
     }
     arguments = {name: value for name, value in patience.items() if name not in url.query}
     return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=arguments)
-
-
-def _sqlite(url: sa.URL) -> Engine:
-    if not url.database or url.database == ":memory:":
-        raise SettingsError("The store needs a file: use sqlite:///path/to/store.db.")
-    try:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"The folder of {url.database} cannot be made ({error.strerror}); choose another.") from error
-    engine = sa.create_engine(url, connect_args={"timeout": 30}, poolclass=sa.pool.QueuePool)
-    event.listen(engine, "connect", _on_sqlite_connect)
-    event.listen(engine, "begin", _on_sqlite_begin)
-    return engine
-
-
-def _on_sqlite_connect(connection: Any, _: Any) -> None:
-    # The driver's own transaction handling would start writes too late to be serialised.
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = NORMAL",
-        "foreign_keys = ON",
-        "busy_timeout = 30000",
-        "case_sensitive_like = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _on_sqlite_begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get(_MIGRATE):
-        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-    connection.exec_driver_sql("BEGIN" if options.get(_READ) else "BEGIN IMMEDIATE")

