@@ -19,6 +19,7 @@ from .codec import decode
 from .engine import Store, current_store
 from .summaries import read_summaries
 from .values import Wanted, read_each
+from .waiting import waiting_journals
 from .writers import flush_pending
 
 __all__ = ["Problem", "check_store"]
@@ -144,10 +145,17 @@ def _artifact(store: Store, uri: str, what: str) -> Problem | None:
 
 
 def _journals(store: Store) -> Iterator[Problem]:
-    """Find what dead processes on this machine have left, and nobody could read."""
+    """Find what processes on this machine have left that nobody could read, or that the database does not take."""
     for path in sorted(store.settings.journal.glob("*.unreadable")):
         message = "a process has died and left it, and it cannot be read; recover it with the version that wrote it"
         yield Problem("journal", path.name, message)
+    for one in waiting_journals(store):
+        writes = f"{one.writes:,} {'write' if one.writes == 1 else 'writes'} of process {one.pid}"
+        if one.lives:
+            message = f"{writes}, which lives, have not come into the database for seconds; see what that process says"
+        else:
+            message = f"{writes}, which has died, wait for the database; run `prefect-ml store recover`"
+        yield Problem("journal", one.name, message)
 
 
 def _told(items: Iterable[_T], total: int, what: str, say: Say) -> Iterator[_T]:

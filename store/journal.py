@@ -39,9 +39,11 @@ __all__ = [
     "Abandoned",
     "Batch",
     "Entry",
+    "Glimpse",
     "JournalFile",
     "SeriesKey",
     "abandoned",
+    "glimpse",
     "key_entry",
     "pack_entry",
     "pack_point",
@@ -234,6 +236,52 @@ def abandoned(path: Path, store_key: str) -> Generator[Abandoned | None]:
         yield _taken(fd, path, store_key)
     finally:
         os.close(fd)
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """A journal file of another process, as it was at one moment.
+
+    Attributes:
+        pid: The process that has written it, as it knows itself.
+        lives: Whether that process is still there.
+    """
+
+    id: str
+    path: Path
+    pid: int
+    lives: bool
+    data: bytes = field(repr=False)
+
+
+def glimpse(path: Path, store_key: str) -> Glimpse | None:
+    """Look at a file without taking it; None where it is of another store, or cannot be read.
+
+    Never ask for a file of this process, nor while it takes one: closing it would give up its lock.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        lives = _is_locked(fd)
+        data = os.pread(fd, START, 0)
+        header = json.loads(data.removeprefix(_MAGIC).rstrip(b"\0"))
+        if header["store"] != store_key:
+            return None
+        return Glimpse(header["id"], path, header["pid"], lives, data + _rest(fd))
+    except (OSError, ValueError, LookupError):  # of another version, or not begun yet
+        return None
+    finally:
+        os.close(fd)
+
+
+def _is_locked(fd: int) -> bool:
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def _taken(fd: int, path: Path, store_key: str) -> Abandoned | None:

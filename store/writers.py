@@ -9,17 +9,18 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
 from .applying import apply_batch, forget_mark, mark_of
 from .engine import Store
-from .journal import START, Abandoned, SeriesKey, abandoned, read_batch
+from .journal import START, Abandoned, Glimpse, SeriesKey, abandoned, glimpse, read_batch
 from .series import Tails
 from .writer import Writer
 
-__all__ = ["flush_pending", "recover", "writer_for"]
+__all__ = ["flush_pending", "journals_of_others", "recover", "writer_for"]
 
 _log = logging.getLogger("prefect_ml")
 
@@ -41,6 +42,11 @@ def recover(store: Store) -> int:
         StoreError: The database is away, or refused; everything stays where it was.
     """
     return _writers.recover(store)
+
+
+def journals_of_others(store: Store) -> list[Glimpse]:
+    """Give the journal files of this store that other processes have left, or write."""
+    return _writers.look(store)
 
 
 def _replay(store: Store, file: Abandoned) -> int:
@@ -92,11 +98,20 @@ class _Writers:
     def recover(self, store: Store) -> int:
         count = 0
         with self._recovering:  # one thread at a time: the locks on journals keep out other processes only
-            for path in _journals(store.settings.journal):
-                if not any(writer.holds(path.name) for writer in list(self._writers.values())):
-                    with abandoned(path, store.settings.store_key) as file:
-                        count += _replay(store, file) if file else 0
+            for path in self._of_others(store):
+                with abandoned(path, store.settings.store_key) as file:
+                    count += _replay(store, file) if file else 0
         return count
+
+    def look(self, store: Store) -> list[Glimpse]:
+        with self._recovering:
+            found = [glimpse(path, store.settings.store_key) for path in self._of_others(store)]
+        return [file for file in found if file]
+
+    def _of_others(self, store: Store) -> Iterator[Path]:
+        for path in _journals(store.settings.journal):
+            if not any(writer.holds(path.name) for writer in list(self._writers.values())):
+                yield path
 
     def _recover_quietly(self, store: Store) -> None:
         try:

@@ -17,7 +17,8 @@ import pytest
 
 from prefect_ml import get_run, log_metric, log_series, metric_history, start_run
 from prefect_ml.errors import StoreError
-from prefect_ml.store import open_store, recover
+from prefect_ml.store import Store, open_store, recover
+from prefect_ml.store.checking import check_store
 from prefect_ml.store.codec import Points
 from prefect_ml.store.journal import START, JournalFile, SeriesKey, abandoned, pack_entry, read_batch
 
@@ -179,3 +180,46 @@ def test_recovering_while_logging_disturbs_neither(home: Path) -> None:
     for thread in threads:
         thread.join()
     np.testing.assert_array_equal(metric_history(run.id, "m").steps, np.arange(300_000))
+
+
+TRAINING = """
+import sys
+from prefect_ml import log_metric, start_run
+with start_run() as run:
+    print(run.id, flush=True)
+    for step, _ in enumerate(sys.stdin):
+        log_metric("m", step)
+        print(step, flush=True)
+"""
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_what_the_database_does_not_take_is_found_by_a_check(store: Store, dies: bool) -> None:
+    child = subprocess.Popen([sys.executable, "-c", TRAINING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin
+    assert child.stdout
+    try:
+        run_id = child.stdout.readline().strip()
+        assert [problem for problem in check_store() if problem.kind == "journal"] == []
+        with store.write() as connection:
+            refusal = "BEFORE UPDATE ON journals BEGIN SELECT RAISE(FAIL, 'no'); END"
+            for event, name in (("INSERT", "first"), ("UPDATE", "later")):
+                connection.exec_driver_sql(f"CREATE TRIGGER {name} {refusal.replace('UPDATE', event)}")
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "0\n"
+        if dies:
+            child.kill()
+            child.wait()
+        (problem,) = check_store()
+        assert problem.kind == "journal"
+        assert f" of process {child.pid}, which {'has died, wait' if dies else 'lives, have not'}" in problem.message
+        assert ("store recover" in problem.message) == dies
+        with store.write() as connection:
+            for name in ("first", "later"):
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        assert check_store() == []
+        assert len(metric_history(run_id, "m")) == 1
+    finally:
+        child.kill()
+        child.wait()
