@@ -1,6 +1,7 @@
 """Experiments: named groups of runs.
 
-`Default` is one like any other: whoever opens a run in an experiment that does not exist makes it.
+`Default` is one like any other: whoever opens a run in an experiment that does not exist makes it. Names that look the
+same are the same, however their accents are written.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import BadName, ExperimentExists, ExperimentNotFound, RunNotFound, TrackingError
+from ..errors import ExperimentExists, ExperimentNotFound, RunNotFound, TrackingError
 from . import schema
 from .clock import now_ms
 from .engine import Store, current_store
+from .names import checked_experiment, normal_name
 from .records import from_ms
 from .upsert import insert_new
 
@@ -51,7 +53,12 @@ class Experiment:
 
 
 def experiment_for(connection: Connection, name: str) -> int:
-    """Give the id of the experiment that bears this name now, made where there is none."""
+    """Give the id of the experiment that bears this name now, made where there is none.
+
+    Raises:
+        BadName: No experiment can have this name.
+    """
+    name = checked_experiment(name)
     found = _find(connection, name)
     if found is None:
         insert_new(connection, schema.experiments, {"name": name, "created_at": now_ms()})
@@ -85,7 +92,7 @@ def create_experiment(name: str, *, store: Store | None = None) -> Experiment:
         ExperimentExists: There is one of this name.
         BadName: No experiment can have this name.
     """
-    _check_name(name)
+    name = checked_experiment(name)
     with current_store(store).write() as connection:
         if not insert_new(connection, schema.experiments, {"name": name, "created_at": now_ms()}):
             raise ExperimentExists(name)
@@ -101,7 +108,7 @@ def rename_experiment(name: str, to: str, *, store: Store | None = None) -> None
         ExperimentExists: There is another one of the name `to`.
         BadName: No experiment can have this name.
     """
-    _check_name(to)
+    to = checked_experiment(to)
     with current_store(store).write() as connection:
         number = _existing(connection, name)
         if _find(connection, to) not in (None, number):
@@ -128,7 +135,7 @@ def restore_experiment(name: str, *, store: Store | None = None) -> None:
         ExperimentExists: Another one has taken the name.
         TrackingError: It is not deleted.
     """
-    query = sa.select(_e.id).where(_e.name == name, _e.deleted_at.is_not(None))
+    query = sa.select(_e.id).where(_e.name == normal_name(name), _e.deleted_at.is_not(None))
     with current_store(store).write() as connection:
         number = connection.execute(query.order_by(_e.deleted_at.desc(), _e.id.desc()).limit(1)).scalar()
         taken = _find(connection, name) is not None
@@ -170,7 +177,7 @@ def move_runs(run_ids: Iterable[str], *, to: str, store: Store | None = None) ->
 
 
 def _named(name: str) -> sa.Select[tuple[int]]:
-    return sa.select(_e.id).where(_e.name == name, _e.deleted_at.is_(None))
+    return sa.select(_e.id).where(_e.name == normal_name(name), _e.deleted_at.is_(None))
 
 
 def _find(connection: Connection, name: str) -> int | None:
@@ -182,11 +189,6 @@ def _existing(connection: Connection, name: str) -> int:
     if found is None:
         raise ExperimentNotFound(name)
     return found
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or any(char < " " or "\ud800" <= char <= "\udfff" for char in name):
-        raise BadName(f"{name!r} cannot be the name of an experiment; use one line of visible text.")
 
 
 def _experiment(row: Any) -> Experiment:

@@ -17,6 +17,7 @@ from .filters.parse import parse_column, parse_filter
 from .filters.run_fields import names_of, run_fields
 from .filters.syntax import Expression, Name, names_in
 from .loading import columns_of, load_runs
+from .names import normal_name
 from .ordering import Term, pack_token, parse_terms, unpack_token
 from .records import Run
 from .results import RunList
@@ -221,7 +222,7 @@ def _asked(
 ) -> _Asked:
     if isinstance(experiments, str):
         raise FilterError(f"experiments is a list of names, such as [{experiments!r}].")
-    named = None if experiments is None else tuple(experiments)
+    named = None if experiments is None else tuple(map(normal_name, experiments))
     return _Asked(text, parse_filter(text), named, parse_terms(order_by), deleted, superseded)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import TrackingError
+from ..store.names import LONGEST_NAME
 
 __all__ = ["checked_mapping", "checked_name", "checked_text", "checked_texts", "is_storable"]
-
-_LONGEST_NAME = 500  # PostgreSQL indexes names, and an index row has its limits
 
 
 def checked_texts(values: Mapping[str, object]) -> dict[str, str]:
@@ -39,8 +38,8 @@ def checked_name(name: str) -> str:
     """
     if not isinstance(name, str) or not name or not is_storable(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TrackingError(f"{name!r} cannot name a param, metric or tag; use a text, not empty and without NUL.")
-    if len(name) > _LONGEST_NAME:
-        raise TrackingError(f"The name {name[:40]!r}... has {len(name)} characters; use at most {_LONGEST_NAME}.")
+    if len(name) > LONGEST_NAME:
+        raise TrackingError(f"The name {name[:40]!r}... has {len(name)} characters; use at most {LONGEST_NAME}.")
     return name
 
 

@@ -36,6 +36,7 @@ from prefect_ml import (
 )
 from prefect_ml.cli import cli
 from prefect_ml.errors import (
+    BadName,
     ExperimentExists,
     ExperimentNotFound,
     FilterError,
@@ -90,9 +91,38 @@ def test_experiments_are_made_renamed_deleted_and_restored(store: Store) -> None
     for wrong in (rename_experiment, lambda name, _: delete_experiment(name), lambda name, _: restore_experiment(name)):
         with pytest.raises(ExperimentNotFound):
             wrong("nowhere", "x")
-    for name in ("", "  ", "two\nlines"):
-        with pytest.raises(TrackingError, match="cannot be the name"):
-            create_experiment(name)
+
+
+@both_databases
+def test_names_that_look_the_same_are_the_same(store: Store) -> None:
+    whole, apart = "caf\u00e9", "cafe\u0301"
+    assert create_experiment(apart).name == whole
+    with pytest.raises(ExperimentExists):
+        create_experiment(whole)
+    run_named("a", apart)
+    run_named("b", whole)
+    assert [(one.name, one.runs) for one in list_experiments()] == [(whole, 2)]
+    for name in (whole, apart):
+        assert names(experiments=[name]) == ["a", "b"]
+        assert names(filter=f"experiment = '{name}'") == names(filter=f"experiment like '%{name[3:]}'") == ["a", "b"]
+        assert names(filter=f"experiment != '{name}'") == names(filter=f"experiment not in ('x', '{name}')") == []
+        delete_experiment(name)
+        restore_experiment(name)
+    rename_experiment(apart, apart * 2)
+    assert get_run(search_runs()[0].id).experiment == whole * 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "  ", " wine", "wine\t", "two\nlines", "two\u2028lines", "bell\x07", "\x85", "half\ud800", "x" * 501, 5],
+)
+def test_a_name_that_no_experiment_can_have_is_one_sentence(store: Store, name: Any) -> None:
+    create_experiment("y" * 500)
+    for use in (create_experiment, lambda to: rename_experiment("y" * 500, to), lambda to: run_named("a", to)):
+        if name or use is create_experiment:  # a run without a name for its experiment goes into the usual one
+            with pytest.raises(BadName, match="cannot be the name of an experiment; use one line of at most 500 char"):
+                use(name)
+    assert [(one.name, one.runs) for one in list_experiments()] == [("y" * 500, 0)]
 
 
 @both_databases

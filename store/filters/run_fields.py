@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from ...errors import FilterError
 from .. import schema
 from ..expressions import by_code_point
+from ..names import normal_name
 from ..runs import LOST_AFTER_MS
 from .fields import Column, Field, Fields
 from .predicates import Condition, compare, compare_indexed_text, convert, indexed_text, is_sargable
@@ -206,6 +207,8 @@ class ExperimentField:
         if comparison.operator == "is null":
             return sa.true() if comparison.negated else sa.false()
         table = schema.experiments.c
+        values = tuple(replace(one, value=normal_name(convert(one, "text", "experiment"))) for one in comparison.values)
+        comparison = replace(comparison, values=values)
         return _r.experiment_id.in_(sa.select(table.id).where(compare(table.name, comparison, "text")))
 
     def among(self, comparison: Comparison) -> Seqs | None:
