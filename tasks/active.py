@@ -16,6 +16,7 @@ from ..store import Store
 from ..store.runs import OpenRun
 from ..store.writer import Series, Writer
 from .capture import Capture
+from .halt import Halt
 
 __all__ = ["ActiveRun", "current_run", "entered", "entered_run", "implicit_runs", "innermost_prefect_run"]
 
@@ -31,6 +32,7 @@ class ActiveRun:
         name: Its name.
         experiment: Its experiment.
         outer: The scope around it in this process.
+        halt: Tells when it is to stop early, or None where nobody would say so.
         ended: The status that its scope has given it, or None while it is open.
     """
 
@@ -48,6 +50,7 @@ class ActiveRun:
     skew: int = field(default=0, repr=False)
     resumed: bool = field(default=False, repr=False)
     process: int = field(default_factory=os.getpid, repr=False)
+    halt: Halt | None = field(default=None, repr=False)
     ended: str | None = None
 
     @property

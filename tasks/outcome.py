@@ -7,6 +7,7 @@ import sys
 from datetime import datetime, timezone
 from typing import Any
 
+from ..errors import Pruned
 from ..running import flow_run, task_run
 
 __all__ = ["status_of", "words_of"]
@@ -14,6 +15,8 @@ __all__ = ["status_of", "words_of"]
 
 def status_of(error: BaseException) -> str:
     """Give the status of a run whose body was left by `error`."""
+    if isinstance(error, Pruned):
+        return "Completed"
     names = {kind.__name__ for kind in type(error).__mro__}
     if "TerminationSignal" in names:
         return "Cancelled" if _is_cancelled() else "Crashed"

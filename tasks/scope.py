@@ -26,9 +26,26 @@ from .reuse import note_result
 from .system import sampler
 from .texts import checked_text, checked_texts
 
-__all__ = ["Scope", "close_scope", "open_scope", "require_run", "start_run"]
+__all__ = ["Planned", "Scope", "close_scope", "open_scope", "require_run", "start_run"]
 
 _log = logging.getLogger("prefect_ml")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The place of a run that somebody has decided beforehand, as a sweep does for its trials.
+
+    Attributes:
+        id: Id of the run.
+        attempt: Which attempt of it to open.
+        parent_id: The run that it is a child of.
+        parent_attempt: The attempt of that run.
+    """
+
+    id: str
+    attempt: int
+    parent_id: str
+    parent_attempt: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,7 @@ class Scope:
         resume: Open that run once more where it has ended.
         system_metrics: Whether its process is watched; by default as the settings say.
         given: What is known of the code that will run, where that is not ours.
+        planned: Where the run belongs, if that is decided.
     """
 
     name: str = "run"
@@ -56,6 +74,7 @@ class Scope:
     resume: bool = False
     system_metrics: bool | None = None
     given: Given | None = None
+    planned: Planned | None = None
 
 
 @contextmanager
@@ -109,7 +128,9 @@ def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
     writer_for(store)  # what a process that died has logged goes before: it may have ended the run to open
     capture = capture_source(scope.file, scope.entry_point, store, scope.given)
     asked = _Asked(store, scope, outer, capture)
-    if scope.run_id:
+    if scope.planned:
+        opened, experiment = _planned(asked, scope.planned)
+    elif scope.run_id:
         opened, experiment = _named(asked, scope.run_id)
     elif prefect and not (outer and outer.encloses(prefect.id)):
         opened, experiment = _of_prefect(asked, prefect)
@@ -135,6 +156,7 @@ def _started(asked: _Asked, opened: OpenRun, experiment: str) -> ActiveRun:
         asked.capture,
         skew=skew,
         resumed=asked.scope.resume,
+        halt=asked.outer.halt if asked.outer else None,
     )
     if opened.joined:
         if asked.tags:
@@ -194,6 +216,8 @@ def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
     if found is not None:
         if found.ended:
             raise RunClosed(found.id, found.ended)
+        if found.halt is not None:
+            found.halt.check()
         return found
     prefect = innermost_prefect_run()
     if prefect is None:
@@ -219,6 +243,20 @@ class _Asked:
         found = {"source": self.capture.source, "environment": self.capture.environment, "tags": self.tags}
         name = checked_text("name of the run", self.scope.name)
         return NewRun(run_id, name, experiment, system_user(), **found, **known)
+
+
+def _planned(asked: _Asked, planned: Planned) -> tuple[OpenRun, str]:
+    prefect = innermost_prefect_run()
+    experiment = asked.scope.experiment or get_run(planned.parent_id, store=asked.store).experiment
+    new = asked.run(
+        planned.id,
+        experiment,
+        parent_id=planned.parent_id,
+        parent_attempt=planned.parent_attempt,
+        flow_run_id=prefect.flow_run_id if prefect else None,
+        task_run_id=prefect.id if prefect and prefect.id != prefect.flow_run_id else None,
+    )
+    return open_run(asked.store, new, attempt=planned.attempt), experiment
 
 
 def _named(asked: _Asked, run_id: str) -> tuple[OpenRun, str]:

@@ -18,7 +18,7 @@ from .reuse import watch_cache
 from .scope import Scope, closing, open_scope
 from .texts import is_storable
 
-__all__ = ["track", "tracked_flow", "tracked_task"]
+__all__ = ["is_tracked", "track", "tracked_flow", "tracked_task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,6 +133,16 @@ def tracked_flow(
     tracking = Tracking(experiment, options.get("name"), tags, log_params, declared_environment, system_metrics)
     make: Any = flow(**options)
     return _made(make, tracking, fn) if fn else functools.partial(_made, make, tracking)
+
+
+def is_tracked(target: Any) -> bool:
+    """Whether each call of a function, Prefect task or Prefect flow is a run already."""
+    fn = getattr(target, "fn", target)
+    while fn is not None:
+        if getattr(fn, "__code__", _HERE).co_filename == _HERE.co_filename:
+            return True
+        fn = getattr(fn, "__wrapped__", None)
+    return False
 
 
 def _made(make: Any, tracking: Tracking, fn: Callable[..., Any]) -> Any:
@@ -288,3 +298,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, (bool, int, float, str, type(None), Path)):
         return is_storable(str(value))
     return isinstance(value, (list, tuple, dict)) and len(repr(cast("Any", value))) <= _SHORT
+
+
+_HERE = is_tracked.__code__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 import logging
 import os
 import sys
@@ -142,7 +143,7 @@ class Capture:
 
     def _whole(self, source: Source) -> Source:
         prefect: Mapping[str, Any] | None = self._facts.as_record() if self._facts else None
-        given: Mapping[str, Any] = self._given.source if self._given else {}
+        given = self._given.source if self._given else _inherited()
         return replace(source, entry_point=self._entry_point, prefect=prefect, **given)
 
 
@@ -181,6 +182,16 @@ def notebook_of(namespace: Mapping[str, Any]) -> str | None:
     if not named.endswith(".ipynb") or "ipykernel" not in sys.modules:
         return None
     return named if Path(named).exists() else str(Path.cwd() / Path(named).name)
+
+
+@functools.cache
+def _inherited() -> Mapping[str, Any]:
+    """Give what the process that runs a project has told this one, which is the project's code."""
+    try:
+        told: dict[str, Any] = json.loads(os.environ.get("PREFECT_ML_PROJECT", "{}"))
+    except ValueError:
+        return {}
+    return {name: value for name, value in told.items() if name in Source.__dataclass_fields__}
 
 
 class _Shared:
