@@ -20,6 +20,7 @@ __all__ = ["metric_history"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+_a = schema.attempts.c
 _r = schema.runs.c
 _g = schema.segments.c
 
@@ -28,6 +29,10 @@ def metric_history(
     run_id: str, name: str, *, max_points: int | None = None, attempt: int | None = None, store: Store | None = None
 ) -> MetricHistory:
     """Give the points of one metric of a run, ordered by step, time and arrival.
+
+    A metric of which the run has no points, or none yet, has an empty history, as rows are selected in pandas: so it
+    can be asked for of every run of a search, and while a run is still to log it. `get_run(run_id).metrics` has the
+    names of those that there are.
 
     Args:
         run_id: The run.
@@ -39,7 +44,7 @@ def metric_history(
 
     Raises:
         RunNotFound: No run has this id.
-        TrackingError: `max_points` is less than two.
+        TrackingError: The run has no such attempt, or `max_points` is less than two.
     """
     if max_points is not None and max_points < 2:
         raise TrackingError(f"max_points must be 2 or more, not {max_points}; leave it out to get every point.")
@@ -66,9 +71,13 @@ def _segments(connection: Connection, run_id: str, name: str, attempt: int | Non
     run = connection.execute(sa.select(_r.seq, _r.attempt).where(_r.id == run_id)).first()
     if run is None:
         raise RunNotFound(run_id)
+    number = run.attempt if attempt is None else attempt
+    there = sa.exists().where(_a.run_seq == run.seq, _a.number == number)
+    if number != run.attempt and not connection.execute(sa.select(there)).scalar():
+        raise TrackingError(f"Run {run_id} has no attempt {attempt}; its latest is attempt {run.attempt}.")
     mine = sa.and_(
         _g.run_seq == run.seq,
-        _g.attempt == (attempt or run.attempt),
+        _g.attempt == number,
         _g.name_id == sa.select(schema.names.c.id).where(schema.names.c.name == name).scalar_subquery(),
     )
     count = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_g.count), 0)).where(mine)).scalar_one()

@@ -20,7 +20,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from prefect_ml import get_run, log_metric, metric_history, search_runs, start_run
-from prefect_ml.errors import SettingsError, StoreError
+from prefect_ml.errors import RunNotFound, SettingsError, StoreError, TrackingError
 from prefect_ml.settings import load_settings
 from prefect_ml.store import Store, open_store, recover
 from prefect_ml.store.migrations import HEAD, REVISIONS
@@ -125,6 +125,19 @@ def test_history_keeps_every_value_in_order_of_step_time_and_arrival(store: Stor
     np.testing.assert_array_equal(history.values, [-math.inf, math.nan, math.inf, 1.0, -2.5])
     assert not history.sampled
     assert get_run(run.id).metrics == {"m": -2.5}
+
+
+def test_a_metric_that_was_not_logged_is_empty_and_an_attempt_that_never_was_is_refused(store: Store) -> None:
+    with start_run() as run:
+        log_metric("m", 1)
+    nothing = metric_history(run.id, "other", attempt=1, max_points=2)
+    assert (len(nothing), nothing.sampled) == (0, False)
+    assert [column.dtype for column in (nothing.steps, nothing.timestamps, nothing.values)] == ["i8", "i8", "f8"]
+    for attempt in (0, 2, -1):
+        with pytest.raises(TrackingError, match=f"has no attempt {attempt}; its latest is attempt 1"):
+            metric_history(run.id, "m", attempt=attempt)
+    with pytest.raises(RunNotFound):
+        metric_history("nobody", "m", attempt=1)
 
 
 def test_a_long_history_is_sampled_on_request_and_says_so(store: Store) -> None:
