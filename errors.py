@@ -12,6 +12,7 @@
     │   ├── ExperimentExists (ValueError)  another experiment bears this name
     │   ├── RunClosed (RuntimeError)       a write to a run that has ended
     │   ├── ParamConflict (ValueError)     a param was given a second, different value
+    │   ├── Pruned                         a trial of a sweep was told to stop
     │   └── FilterError (ValueError)       a search filter that does not parse or compile
     ├── ArtifactError (OSError)            an artifact that cannot be read or written
     │   └── IntegrityError                 bytes are not those that were recorded
@@ -64,6 +65,7 @@ __all__ = [
     "PrefectMLError",
     "ProjectError",
     "ProjectRunFailed",
+    "Pruned",
     "RegistryError",
     "RolloutFailed",
     "RunClosed",
@@ -132,6 +134,14 @@ class RunNotFound(TrackingError, LookupError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"There is no run {run_id!r} in this store; `prefect-ml runs list` shows those that exist.")
+
+
+class Pruned(TrackingError):
+    """A trial of a sweep was told to stop, because others do better; its run ends as Completed."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"Trial {run_id} was pruned: others do better, so let this error end it.")
 
 
 class ExperimentNotFound(TrackingError, LookupError):
