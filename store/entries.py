@@ -31,6 +31,7 @@ __all__ = [
     "params_entry",
     "result_entry",
     "reuse_entry",
+    "same_value",
     "source_entry",
     "tags_entry",
     "write_tags",
@@ -134,6 +135,14 @@ def apply_entry(connection: Connection, ids: Ids, entry: Entry) -> ParamConflict
     return None if seq is None else _APPLY[entry["do"]](connection, ids, seq, entry)
 
 
+def same_value(one: str, other: str) -> bool:
+    """Whether two texts of a param say the same: 0.10 is 0.1, as a caller writes it and as its program logs it."""
+    if one == other:
+        return True
+    number = _number(one)
+    return number is not None and number == _number(other)
+
+
 def write_tags(connection: Connection, ids: Ids, seq: int, values: Mapping[str, str]) -> None:
     """Set tags of a run in an open transaction."""
     if not values:
@@ -150,7 +159,7 @@ def _params(connection: Connection, ids: Ids, seq: int, entry: Entry) -> ParamCo
     found = connection.execute(_PARAMS, {"run": seq, "of": entry["attempt"]})
     old: dict[int, str] = dict(found.tuples().all())
     for name, value in values.items():
-        if old.get(names[name], value) != value:
+        if not same_value(old.get(names[name], value), value):
             return ParamConflict(entry["run"], name, old[names[name]], value)
     key = {"run_seq": seq, "attempt": entry["attempt"]}
     rows = [

@@ -12,7 +12,7 @@ from typing import Any, SupportsFloat
 from ..errors import ParamConflict, TrackingError
 from ..store import to_ms
 from ..store.artifacts import add_folder, join, put_file
-from ..store.entries import params_entry, tags_entry
+from ..store.entries import params_entry, same_value, tags_entry
 from ..store.journal import SeriesKey
 from ..store.writer import Series
 from .active import ActiveRun
@@ -290,7 +290,7 @@ def log_dict(value: Mapping[str, Any] | list[Any], to: str, *, run: ActiveRun | 
 def _write_params(run: ActiveRun, values: Mapping[str, object]) -> None:
     texts = checked_texts(values)
     for name, text in texts.items():
-        if run.params.get(name, text) != text:
+        if not same_value(run.params.get(name, text), text):
             raise ParamConflict(run.id, name, run.params[name], text)
     if new := {name: text for name, text in texts.items() if name not in run.params}:
         run.writer.submit(params_entry(run.id, run.attempt, new))

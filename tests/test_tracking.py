@@ -350,3 +350,13 @@ def test_what_is_no_mapping_or_no_text_is_refused_in_one_sentence() -> None:
         ):
             with pytest.raises(TrackingError, match="not"):
                 call()
+
+
+def test_the_same_number_written_otherwise_is_the_same_param(store: Store) -> None:
+    with start_run() as run:
+        log_params({"alpha": "0.10", "kind": "1e3"})
+        with start_run(run_id=run.id):
+            log_params({"alpha": 0.1, "kind": 1000.0})
+        with pytest.raises(ParamConflict):
+            log_params({"alpha": 0.2})
+    assert get_run(run.id).params == {"alpha": "0.10", "kind": "1e3"}
