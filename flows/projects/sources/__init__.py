@@ -1,0 +1,11 @@
+"""Where projects and their inputs come from: any address becomes a folder or a file on this machine."""
+
+from __future__ import annotations
+
+from .fetching import fetch
+from .garbage import collect_checkouts
+from .inputs import digest_of, download
+from .model import Fetched
+from .working import checkout, workspace
+
+__all__ = ["Fetched", "checkout", "collect_checkouts", "digest_of", "download", "fetch", "workspace"]

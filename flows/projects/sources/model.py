@@ -1,0 +1,48 @@
+"""What became of an address: a folder on this machine, and what has to be remembered of where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Fetched", "Report", "silent"]
+
+Report = Callable[[str], None]
+"""Told each step that may take long, in one line."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A project's files on this machine.
+
+    Attributes:
+        folder: The project; below `root` where the address names a sub-folder.
+        root: What was fetched: the folder, the whole repository, or what the archive holds.
+        uri: The address as a record may hold it, without credentials.
+        subfolder: The sub-folder that the address names, relative to the root; empty where it names none.
+        version: The branch, tag or commit asked for; None where none was.
+        commit: Full id of the commit; None for what Git does not know.
+        branch: The branch that was taken; None where it is a tag, a commit, or no repository.
+        remote: Address of the repository without credentials; None where there is none.
+        dirty: Whether files differ from the commit; None where there is no commit.
+        digest: sha256 of the zip, or of a remote folder's content; None for others.
+        in_place: Whether it is the user's own folder. Anything else lies in the cache and must not be changed: a run
+            works in a copy, which `workspace` and `checkout` make.
+    """
+
+    folder: Path
+    root: Path
+    uri: str
+    subfolder: str = ""
+    version: str | None = None
+    commit: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    dirty: bool | None = None
+    digest: str | None = None
+    in_place: bool = False
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
