@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .flows.projects import run_project
+    from .flows.sweeps import space, sweep
     from .registry import get_model_version, model_history, search_model_versions, search_models
     from .reports import diff_runs
     from .serving import (
@@ -56,12 +57,14 @@ if TYPE_CHECKING:
     )
     from .tasks.models import log_model
     from .tasks.promotion import promote, register_model
+    from .tasks.pruning import should_prune
     from .tasks.scope import start_run
     from .tasks.threads import with_current_run
     from .tasks.track import track
 
 _MODULES = {
     ".flows.projects": ("run_project",),
+    ".flows.sweeps": ("space", "sweep"),
     ".registry": ("get_model_version", "model_history", "search_model_versions", "search_models"),
     ".reports": ("diff_runs",),
     ".serving": (
@@ -107,6 +110,7 @@ _MODULES = {
     ".tasks.data.media": ("log_figure", "log_image"),
     ".tasks.models": ("log_model",),
     ".tasks.promotion": ("promote", "register_model"),
+    ".tasks.pruning": ("should_prune",),
     ".tasks.scope": ("start_run",),
     ".tasks.data.tables": ("load_table", "log_table"),
     ".tasks.threads": ("with_current_run",),
@@ -167,7 +171,10 @@ __all__ = [
     "set_note",
     "set_tag",
     "set_tags",
+    "should_prune",
+    "space",
     "start_run",
+    "sweep",
     "track",
     "with_current_run",
 ]

@@ -1,0 +1,138 @@
+"""What a sweep runs: a function, a Prefect flow, or an entry point of a project."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import ProjectError
+from ...tasks.capture import entry_point_of, source_file_of
+from ...tasks.track import track
+
+__all__ = ["FlowTarget", "FunctionTarget", "ProjectTarget", "Target", "target_of"]
+
+
+@dataclass(frozen=True)
+class FunctionTarget:
+    """A function; a trial's run is the run of its call."""
+
+    fn: Callable[..., Any]
+    name: str
+    entry_point: str | None = None
+    file: str | None = None
+    experiment: str | None = None
+
+    def call(self, params: Mapping[str, Any]) -> Any:
+        """Call it."""
+        result = self.fn(**params)
+        return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+    def check(self, names: list[str]) -> None:
+        """Refuse parameters that it does not take, or that it lacks.
+
+        Raises:
+            ProjectError: It cannot be called so.
+        """
+        _check_call(self.name, self.fn, names)
+
+
+@dataclass(frozen=True)
+class FlowTarget:
+    """A Prefect flow; its flow run has a run of its own below the trial's, if it is tracked."""
+
+    flow: Any
+    name: str
+    entry_point: str | None = None
+    file: str | None = None
+    experiment: str | None = None
+
+    def call(self, params: Mapping[str, Any]) -> Any:
+        """Run it."""
+        result = self.flow(**params)
+        return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+    def check(self, names: list[str]) -> None:
+        """Refuse parameters that it does not take, or that it lacks.
+
+        Raises:
+            ProjectError: It cannot be called so.
+        """
+        _check_call(self.name, self.flow.fn, names)
+
+
+@dataclass(frozen=True)
+class ProjectTarget:
+    """An entry point of a project, in the environment that the project declares."""
+
+    uri: str
+    entry_point: str
+    environment: str | None = None
+    experiment: str | None = None
+    file: None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"{Path(self.uri.partition('#')[0].rstrip('/')).name}:{self.entry_point}"
+
+    def call(self, params: Mapping[str, Any]) -> Any:
+        """Run it; give what a flow has returned."""
+        from ..projects import run_project
+
+        ran = run_project(self.uri, entry_point=self.entry_point, params=dict(params), environment=self.environment)
+        return ran.result
+
+    def check(self, names: list[str]) -> None:
+        """Take any parameters: the first trial checks them against the project's."""
+
+
+Target = FunctionTarget | FlowTarget | ProjectTarget
+
+
+def target_of(given: Any, entry_point: str, environment: str | None) -> Target:
+    """Make out what is to be swept.
+
+    Raises:
+        ProjectError: It is nothing that can be.
+    """
+    if isinstance(given, (str, Path)):
+        local = Path(given).expanduser()
+        uri = str(local.absolute()) if local.is_dir() else str(given)
+        return ProjectTarget(uri, entry_point, environment)
+    fn = getattr(given, "fn", given)
+    if fn is not given and hasattr(given, "flow_run_name"):
+        return FlowTarget(given, given.name, entry_point_of(fn), source_file_of(fn))
+    if not callable(fn):
+        raise ProjectError(f"A sweep runs a function, a flow or a project, not {type(given).__name__}.")
+    return _function(fn)
+
+
+def _function(given: Any) -> FunctionTarget:
+    """Take what `@track` has wrapped, whose run is the trial's."""
+    fn: Any = given
+    experiment = None
+    if getattr(given, "__globals__", None) is track.__globals__:
+        fn = given.__wrapped__
+        experiment = inspect.getclosurevars(given).nonlocals["tracking"].experiment
+    plain: Any = getattr(fn, "func", fn)  # of a functools.partial
+    plain = plain if inspect.isroutine(plain) else type(plain).__call__
+    return FunctionTarget(fn, plain.__name__, entry_point_of(plain), source_file_of(plain), experiment)
+
+
+def _check_call(name: str, fn: Callable[..., Any], names: list[str]) -> None:
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return
+    try:
+        signature.bind(**dict.fromkeys(names))
+    except TypeError as error:
+        raise ProjectError(f"{name!r} cannot be called with the parameters of the space: {error}.") from error
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
