@@ -29,7 +29,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children start three times sl
 os.environ["DO_NOT_TRACK"] = "1"
 
 # The programs by which a component that some tests need is known.
-_COMPONENTS = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
+_COMPONENTS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "sshd": ("sshd", "/usr/sbin/sshd")}
 _INHERITED = ("PREFECT_ML_", "PREFECT_API", "PREFECT_HOME")
 # What takes longest goes first, so that no worker is alone with it in the end.
 _FIRST = ("laptop", "test_serving")
