@@ -1,14 +1,20 @@
 """Declared environments, realised: one folder per declaration, shared by all who ask."""
 
-from .declaration import Declaration, declaration_of, project_folder
+from .commands import Command, Facts, Realised
+from .declared import Declared, declared_of, declared_of_lock, project_folder
+from .environment import Environment
 from .guard import require_declared
-from .realise import Environment, realise
+from .realise import realise
 from .wheel import own_wheel
 
 __all__ = [
-    "Declaration",
+    "Command",
+    "Declared",
     "Environment",
-    "declaration_of",
+    "Facts",
+    "Realised",
+    "declared_of",
+    "declared_of_lock",
     "own_wheel",
     "project_folder",
     "realise",

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from ..errors import EnvironmentFailed
-from .declaration import declaration_of, project_folder
-from .realise import marker_of
+from .declared import declared_of, project_folder
+from .environment import marker_of
 
 __all__ = ["require_declared"]
 
@@ -25,7 +25,7 @@ def require_declared(path: Path) -> None:
         EnvironmentFailed: It runs in another environment, or the project declares none.
     """
     folder = project_folder(path)
-    declared = declaration_of(folder)
+    declared = declared_of(folder)
     marker = marker_of(Path(sys.prefix))
     if marker is not None and marker.get("digest") == declared.digest:
         return

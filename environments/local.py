@@ -8,7 +8,7 @@ import selectors
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -25,7 +25,7 @@ _LOOK = 0.1
 class LocalCommand:
     """A shell command as a process of this machine; see `Command` for what its methods promise."""
 
-    def __init__(self, command: str, *, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, command: str, *, folder: Path, environ: Mapping[str, str], inherit: Sequence[int] = ()) -> None:
         shell = shutil.which("bash") or "/bin/sh"
         try:
             self._child = subprocess.Popen(
@@ -36,6 +36,7 @@ class LocalCommand:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=inherit,  # a lock stays held until the last process of the command has ended
             )
         except (OSError, ValueError) as error:
             raise EnvironmentFailed(f"The command {command!r} cannot be started in {folder} ({error}).") from error

@@ -1,142 +1,100 @@
-"""Making declared environments real with uv: one folder per digest, built once, whoever asks and how many at once."""
+"""Making declared environments real: one folder per digest, built once, whoever asks and how many at once."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
 from pathlib import Path
-from typing import Any
 
 from ..errors import EnvironmentFailed
-from .declaration import Declaration
-from .uv import Report, run_uv
-from .wheel import own_wheel
+from .conda import build_with_conda
+from .declared import Declared
+from .environment import MARKER, PIXI, Environment, marker_of
+from .locks import alone
+from .pythons import require_python
+from .uv import Report
+from .uv_build import build_with_uv
 
-__all__ = ["Environment", "marker_of", "realise"]
+__all__ = ["realise"]
 
-_MARKER = "prefect-ml-environment.json"
-
-
-@dataclass(frozen=True)
-class Environment:
-    """A realised environment on this host."""
-
-    prefix: Path
-    digest: str
-
-    @property
-    def python(self) -> Path:
-        """Its interpreter."""
-        return self.prefix / "bin" / "python"
+_HOUR = 3600
 
 
-def realise(declaration: Declaration, *, root: Path, report: Report | None = None) -> Environment:
+def realise(declared: Declared, *, root: Path, report: Report | None = None) -> Environment:
     """Give the environment that a declaration describes; build it if this host has none yet.
 
     Args:
-        declaration: What it must hold.
+        declared: What it must hold.
         root: Folder of all environments, one sub-folder per digest.
-        report: Called with one line of text per step of a build, so that no wait is silent.
+        report: Called with each of the declaration's notes, and with one line of text per step of a build, so that no
+            wait is silent.
 
     Raises:
         EnvironmentFailed: It cannot be built; the message names what could not be had, and nothing is left behind.
     """
-    environment = Environment(root.absolute() / declaration.digest, declaration.digest)
-    if _is_whole(environment):
-        return environment
-    with _only_builder(environment, report or _silent):
-        if not _is_whole(environment):
-            _build(declaration, environment, report or _silent)
-    return environment
+    report = report or _silent
+    for note in declared.notes:
+        report(note)
+    if declared.kind == "system":
+        require_python(declared.python, origin=declared.origin)
+        return Environment(Path(sys.prefix), declared.digest, "system")
+    home = root.absolute() / declared.digest
+    if not _is_whole(home):
+        with alone(
+            home, waiting=lambda: report(f"Waiting for environment {home.name}, which another process is building")
+        ):
+            if not _is_whole(home):
+                _build(declared, home, report)
+    _remember_use(home)
+    return Environment(_prefix(home), declared.digest, declared.kind)
 
 
-def marker_of(prefix: Path) -> dict[str, Any] | None:
-    """Read what the environment at `prefix` says of itself; None where prefect-ml has not (fully) built it."""
-    try:
-        return json.loads((prefix / _MARKER).read_text())
-    except (OSError, ValueError):
-        return None
+def _prefix(home: Path) -> Path:
+    inner = home.joinpath(*PIXI)
+    return inner if inner.is_dir() else home
 
 
-def _is_whole(environment: Environment) -> bool:
+def _is_whole(home: Path) -> bool:
+    marker = marker_of(home)
     # The interpreter is a link: it dangles when the Python that it was made from has been removed.
-    return marker_of(environment.prefix) is not None and environment.python.exists()
+    return marker is not None and (marker.get("kind") == "conda" or (home / "bin" / "python").exists())
 
 
-@contextmanager
-def _only_builder(environment: Environment, report: Report) -> Generator[None]:
-    lock = environment.prefix.with_suffix(".lock")
+def _remember_use(home: Path) -> None:
+    """Date the marker, at most once an hour: what has not been asked for in a long time may be collected."""
+    marker = home / MARKER
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"The folder {lock.parent} cannot be written ({error.strerror}); set PREFECT_ML_HOME to one that can."
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(f"Waiting for environment {environment.digest}, which another process is building")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        if time.time() - marker.stat().st_mtime > _HOUR:
+            os.utime(marker)
+    except OSError:  # another user's folder, or one just removed: the run says so if it matters
+        return
 
 
-def _build(declaration: Declaration, environment: Environment, report: Report) -> None:
-    report(f"Building environment {environment.digest} for {declaration.origin}")
-    shutil.rmtree(environment.prefix, ignore_errors=True)  # what a killed build left
+def _build(declared: Declared, home: Path, report: Report) -> None:
+    report(f"Building environment {home.name} for {declared.origin}")
+    shutil.rmtree(home, ignore_errors=True)  # what a killed build left
     try:
-        _install(declaration, environment, report)
-        _mark(declaration, environment)
+        if declared.kind == "conda":
+            build_with_conda(declared, home, report)
+        else:
+            build_with_uv(declared, home, report)
+        _mark(declared, home)
     except EnvironmentFailed as error:
-        shutil.rmtree(environment.prefix, ignore_errors=True)
-        raise EnvironmentFailed(f"The environment of {declaration.origin} cannot be built: {error}") from error
+        shutil.rmtree(home, ignore_errors=True)
+        raise EnvironmentFailed(f"The environment of {declared.origin} cannot be built: {error}") from error
     except BaseException:
-        shutil.rmtree(environment.prefix, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
         raise
 
 
-def _install(declaration: Declaration, environment: Environment, report: Report) -> None:
-    prefix, root = environment.prefix, environment.prefix.parent
-    run_uv("venv", str(prefix), "--no-project", "--quiet", "--python", _interpreter(declaration), cwd=root)
-    requirements = prefix / "prefect-ml-requirements.txt"
-    requirements.write_text(declaration.requirements)
-    install = ("pip", "install", "--python", str(environment.python))
-    own = [str(own_wheel(cache=root / "wheels"))] if declaration.with_prefect_ml else []
-    locked = ["--require-hashes"] if declaration.hashes else []
-    if own and declaration.hashes:
-        # Before the rest, because --compile-bytecode below then compiles everything once.
-        run_uv(*install, "--no-deps", *own, cwd=root)
-        own = []
-    run_uv(*install, "--compile-bytecode", *locked, "-r", str(requirements), *own, cwd=root, report=report)
-    if declaration.with_prefect_ml:
-        run_uv("pip", "check", "--python", str(environment.python), cwd=root)
-
-
-def _interpreter(declaration: Declaration) -> str:
-    """Prefer the running Python where the declaration allows it: it is here, and needs no download."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    running = ".".join(map(str, sys.version_info[:3]))
-    wanted = declaration.python or ""
-    try:
-        allowed = SpecifierSet(wanted).contains(running)
-    except InvalidSpecifier:
-        allowed = f"{running}.".startswith(f"{wanted}.")
-    return getattr(sys, "_base_executable", sys.executable) if allowed else wanted
-
-
-def _mark(declaration: Declaration, environment: Environment) -> None:
-    text = json.dumps({"digest": environment.digest, "origin": declaration.origin}, indent=2)
-    unfinished = environment.prefix / f"{_MARKER}.{os.getpid()}"
-    unfinished.write_text(text + "\n")
-    unfinished.replace(environment.prefix / _MARKER)
+def _mark(declared: Declared, home: Path) -> None:
+    said = {"digest": home.name, "kind": declared.kind, "origin": declared.origin}
+    unfinished = home / f"{MARKER}.{os.getpid()}"
+    unfinished.write_text(json.dumps(said, indent=2) + "\n")
+    unfinished.replace(home / MARKER)
 
 
 def _silent(_: str) -> None:

@@ -27,8 +27,9 @@ from typing import Any
 
 from ..errors import EnvironmentFailed, ProjectError
 from ..settings import load_settings
-from .declaration import Declaration, declaration_of, project_table, requirement_name
-from .realise import Environment, realise
+from .declared import Declared, declared_of, project_table, requirement_name
+from .environment import Environment
+from .realise import realise
 
 __all__ = ["declare_environment", "enter_project"]
 
@@ -49,7 +50,7 @@ def declare_environment(directory: str = ".") -> dict[str, Any]:
     """
     folder = _folder(directory)
     _require_prefect(folder)
-    environment = _realise(folder, declaration_of(folder))
+    environment = _realise(folder, declared_of(folder))
     return {
         "directory": str(folder),
         "digest": environment.digest,
@@ -77,7 +78,7 @@ def enter_project(directory: str) -> dict[str, Any]:
             "Prefect needs uv to start a flow in its own environment, and the worker has none on its PATH;"
             " start the worker with `prefect-ml up`, or put uv on its PATH."
         )
-    environment = _realise(folder, declaration_of(folder))
+    environment = _realise(folder, declared_of(folder))
     # Prefect hands what a pull step leaves here to the `uv run` that starts the flow.
     os.environ["UV_PROJECT_ENVIRONMENT"] = str(environment.prefix)
     os.environ["UV_NO_SYNC"] = "1"
@@ -85,8 +86,8 @@ def enter_project(directory: str) -> dict[str, Any]:
     return {"directory": str(folder), "digest": environment.digest}
 
 
-def _realise(folder: Path, declaration: Declaration) -> Environment:
-    return realise(declaration, root=load_settings(cwd=folder).environments, report=_say)
+def _realise(folder: Path, declared: Declared) -> Environment:
+    return realise(declared, root=load_settings(cwd=folder).environments, report=_say)
 
 
 def _folder(directory: str) -> Path:

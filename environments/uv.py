@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ..errors import EnvironmentFailed
 
@@ -17,6 +18,7 @@ Report = Callable[[str], None]
 # What our caller's own environment says must not steer the environment that is built or started.
 _FOREIGN = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 _STEERING = ("UV_PROJECT_ENVIRONMENT", "UV_NO_SYNC", "UV_PYTHON", "UV_PROJECT", "UV_CONSTRAINT", "UV_OVERRIDE")
+_NONE: Mapping[str, str] = MappingProxyType({})
 _STARTS = ("\u00d7", "error:")
 _FRAME = re.compile("[\u00d7\u2570\u256d\u251c\u2502\u2500\u25b6]+")  # what uv draws around its reasons
 
@@ -40,15 +42,21 @@ def child_environ(*, without: tuple[str, ...] = _FOREIGN) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in without}
 
 
-def run_uv(*arguments: str, cwd: Path, report: Report | None = None) -> None:
+def run_uv(*arguments: str, cwd: Path, report: Report | None = None, environ: Mapping[str, str] = _NONE) -> None:
     """Run uv to its end and pass what it says on, line by line.
+
+    Args:
+        arguments: What follows `uv`.
+        cwd: Working directory.
+        report: Called with each line that is no detail.
+        environ: Variables for uv beside those of this process.
 
     Raises:
         EnvironmentFailed: It failed; the message is uv's reason, on one line.
     """
-    environ = {**child_environ(without=_FOREIGN + _STEERING), "NO_COLOR": "1", "UV_NO_WRAP": "1"}
+    variables = {**child_environ(without=_FOREIGN + _STEERING), "NO_COLOR": "1", "UV_NO_WRAP": "1", **environ}
     command = [uv_program(), "--no-progress", *arguments]
-    with subprocess.Popen(command, cwd=cwd, env=environ, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, cwd=cwd, env=variables, stderr=subprocess.PIPE, text=True) as child:
         lines = list(_passed_on(child, report))
     if child.returncode:
         raise EnvironmentFailed(_reason("".join(lines)))

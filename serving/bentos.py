@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from ..environments import Declaration, Environment, realise
+from ..environments import Declared, Environment, realise
 from ..environments.uv import child_environ, uv_program
 from ..errors import BentoFailed, EnvironmentFailed, IntegrityError
 from ..registry import ModelVersion, get_model_version
@@ -113,9 +113,9 @@ def bento_environment(model: Path, *, origin: str, store: Store) -> Environment:
     signature = read_descriptor(model).signature
     if signature is not None and signature.columns and not any(re.match(r"pandas\b", line) for line in lines):
         lines.append("pandas")
-    declaration = Declaration("\n".join([*lines, BENTOML, ""]), _python_of(model), False, False, origin)
+    declared = Declared(requirements="\n".join([*lines, BENTOML, ""]), python=_python_of(model), origin=origin)
     try:
-        return realise(declaration, root=store.settings.environments)
+        return realise(declared, root=store.settings.environments)
     except EnvironmentFailed as error:
         raise BentoFailed(f"{origin} cannot be served: {error}") from error
 

@@ -17,9 +17,9 @@ import pytest
 from uv import find_uv_bin
 
 from prefect_ml.environments import (
-    Declaration,
+    Declared,
     Environment,
-    declaration_of,
+    declared_of,
     own_wheel,
     project_folder,
     realise,
@@ -28,13 +28,13 @@ from prefect_ml.environments import (
 from prefect_ml.errors import EnvironmentFailed, ProjectError
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Declaration("tabulate==0.9.0\n", None, hashes=False, with_prefect_ml=False, origin="a test")
+SMALL = Declared(requirements="tabulate==0.9.0\n", origin="a test")
 BUILDER = """
 import sys
 from pathlib import Path
-from prefect_ml.environments import Declaration, realise
+from prefect_ml.environments import Declared, realise
 sys.stdin.readline()
-small = Declaration("tabulate==0.9.0\\n", None, hashes=False, with_prefect_ml=False, origin="a test")
+small = Declared(requirements="tabulate==0.9.0\\n", origin="a test")
 print(realise(small, root=Path(sys.argv[1]), report=lambda line: print(line, file=sys.stderr)).prefix)
 """
 
@@ -141,7 +141,7 @@ def test_an_environment_without_its_marker_or_python_is_built_again(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("declaration", "named"),
+    ("declared", "named"),
     [
         (replace(SMALL, requirements="no-such-package-of-anybody==1\n"), "no-such-package-of-anybody"),
         (replace(SMALL, requirements="tabulate==0.0.0.1\n"), "tabulate==0.0.0.1"),
@@ -151,9 +151,9 @@ def test_an_environment_without_its_marker_or_python_is_built_again(tmp_path: Pa
         (replace(SMALL, python=">=3.99"), "3.99"),
     ],
 )
-def test_what_cannot_be_had_is_named_and_nothing_is_left(tmp_path: Path, declaration: Declaration, named: str) -> None:
+def test_what_cannot_be_had_is_named_and_nothing_is_left(tmp_path: Path, declared: Declared, named: str) -> None:
     with pytest.raises(EnvironmentFailed) as caught:
-        realise(declaration, root=tmp_path)
+        realise(declared, root=tmp_path)
     message = str(caught.value)
     assert named in message
     assert message.startswith("The environment of a test cannot be built: ")
@@ -163,9 +163,9 @@ def test_what_cannot_be_had_is_named_and_nothing_is_left(tmp_path: Path, declara
 
 def test_a_lock_that_lacks_what_prefect_ml_needs_is_refused(tmp_path: Path) -> None:
     lock = "tabulate==0.9.0 --hash=sha256:024ca478df22e9340661486f85298cff5f6dcdba14f3813e8830015b9ed1948f\n"
-    declaration = Declaration(lock, None, hashes=True, with_prefect_ml=True, origin="a test")
+    declared = Declared(requirements=lock, hashes=True, with_prefect_ml=True, origin="a test")
     with pytest.raises(EnvironmentFailed, match="prefect-ml"):
-        realise(declaration, root=tmp_path)
+        realise(declared, root=tmp_path)
     assert left_in(tmp_path) == ["wheels"]
 
 
@@ -177,26 +177,26 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 def test_a_project_declares_by_lock_before_requirements(tmp_path: Path) -> None:
     folder = write_project(tmp_path, dependencies=("prefect", "Prefect_ML >= 0.1"), requirements_txt="tabulate\n")
-    declared = declaration_of(folder)
-    assert declared == Declaration("tabulate\n", ">=3.11", False, True, str(folder / "requirements.txt"))
+    declared = declared_of(folder)
+    origin = str(folder / "requirements.txt")
+    assert declared == Declared(requirements="tabulate\n", python=">=3.11", with_prefect_ml=True, origin=origin)
     lock = "tabulate==0.9.0 \\\n    --hash=sha256:00\n"
     write_project(folder, requirements_lock=lock, requirements_txt="tabulate\n")
-    assert declaration_of(folder) == Declaration(lock, ">=3.11", True, False, str(folder / "requirements.lock"))
+    origin = str(folder / "requirements.lock")
+    assert declared_of(folder) == Declared(requirements=lock, python=">=3.11", hashes=True, origin=origin)
     (folder / ".python-version").write_text("# the team's\n3.12\n")
-    assert declaration_of(folder).python == "3.12"
+    assert declared_of(folder).python == "3.12"
 
 
-def test_a_project_that_declares_nothing_whole_is_refused(tmp_path: Path) -> None:
-    folder = write_project(tmp_path / "p")
+def test_a_project_that_declares_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match=r"requirements\.lock"):
-        declaration_of(folder)
-    write_project(folder, requirements_txt="tabulate\n-r more.txt\n")
-    with pytest.raises(EnvironmentFailed, match=r"-r more\.txt"):
-        declaration_of(folder)
-    (folder / "requirements.txt").write_text("tabulate\n")
-    (folder / "pyproject.toml").write_text("[project")
+        declared_of(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.ruff]\nline-length = 120\n")
+    with pytest.raises(EnvironmentFailed, match="kind `system`"):
+        declared_of(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project")
     with pytest.raises(ProjectError, match="mend"):
-        declaration_of(folder)
+        declared_of(tmp_path)
 
 
 def test_the_nearest_declaring_folder_is_the_project(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_code_outside_its_declared_environment_is_refused(tmp_path: Path) -> Non
     with pytest.raises(EnvironmentFailed) as caught:
         require_declared(folder / "train.py")
     message = str(caught.value)
-    for part in (sys.prefix, declaration_of(folder).digest, str(folder / "requirements.txt"), "prefect-ml run"):
+    for part in (sys.prefix, declared_of(folder).digest, str(folder / "requirements.txt"), "prefect-ml run"):
         assert part in message
 
 

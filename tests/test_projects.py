@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from prefect_ml import get_model_version, get_run, metric_history, run_project, search_runs
-from prefect_ml.environments import declaration_of
+from prefect_ml.environments import declared_of
 from prefect_ml.environments.steps import declare_environment, enter_project
 from prefect_ml.errors import EnvironmentFailed, ProjectError, ProjectRunFailed
 from prefect_ml.flows.projects.flow_entry_points import EntryPoint, find_entry_point
@@ -139,7 +139,7 @@ def test_a_flow_refuses_to_run_outside_its_declared_environment(home: Path, tmp_
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert f"declares environment {declaration_of(folder).digest}" in done.stderr
+    assert f"declares environment {declared_of(folder).digest}" in done.stderr
     assert search_runs("") == []
 
 
