@@ -4,103 +4,86 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...errors import ProjectError
+from .model import EntryPoint
+from .yaml_files import load_yaml
 
-__all__ = ["EntryPoint", "find_entry_point"]
+__all__ = ["deployed_flows", "flows_in", "written_flows"]
 
 _DECORATORS = ("flow", "tracked_flow")
+_LARGEST = 1024 * 1024  # bytes of a source file that is searched
 
 
-@dataclass(frozen=True)
-class EntryPoint:
-    """One flow of a project.
+def deployed_flows(folder: Path) -> Iterator[EntryPoint]:
+    """Give the flows that a project's `prefect.yaml` deploys, with the values that it gives them.
 
-    Attributes:
-        name: Name of its deployment, or of its function.
-        path: Prefect's word for where it is: `train.py:digits` or `package.module.digits`.
-        params: Values that its deployment gives to params.
+    Raises:
+        ProjectError: The file cannot be read, or has no list of deployments.
     """
+    file = folder / "prefect.yaml"
+    if not file.is_file():
+        return
+    for deployment in _deployments(file):
+        path = deployment.get("entrypoint")
+        if path:
+            given: dict[Any, Any] = deployment.get("parameters") or {}
+            if type(given) is not dict:
+                raise ProjectError(f"{file}: the parameters of a deployment must be a mapping of names to values.")
+            # What Prefect fills in when it deploys has no value yet.
+            values = {str(key): value for key, value in given.items() if not _is_templated(value)}
+            yield EntryPoint(str(deployment.get("name") or path), flow=str(path), given=values)
 
-    name: str
-    path: str
-    params: dict[str, Any] = field(default_factory=dict[str, Any])
+
+def written_flows(folder: Path) -> Iterator[EntryPoint]:
+    """Give the flow functions in the `.py` files directly in a project; a file that is no Python has none."""
+    for file in sorted(folder.glob("*.py")):
+        try:
+            yield from flows_in(folder, file.name)
+        except ProjectError:
+            continue  # it may be a script of an older Python, which the project's environment can run
 
 
-def find_entry_point(folder: Path, name: str = "main") -> EntryPoint:
-    """Find a flow by the name of its deployment, of its function, or by `file.py:function`.
+def flows_in(folder: Path, path: str) -> list[EntryPoint]:
+    """Give the flow functions of one file.
 
     Args:
         folder: The project.
-        name: What to find; "main" is also the only flow of a project that has one.
+        path: The file's path in it.
 
     Raises:
-        ProjectError: The project has no such flow, or none at all.
+        ProjectError: It is not Python.
     """
-    deployed = list(_deployments(folder))
-    written = list(_functions(folder))
-    offered = [*deployed, *(point for point in written if point.path not in {other.path for other in deployed})]
-    if not offered:
-        raise ProjectError(
-            f"The project {folder} has no flow: decorate a function in one of its .py files"
-            " with `@tracked_flow`, or name one as an entrypoint in its prefect.yaml."
-        )
-    for point in [*deployed, *written, *_named(folder, name)]:
-        if name in (point.name, point.path):
-            return point
-    if name == "main" and len({point.path for point in offered}) == 1:
-        return offered[0]
-    names = ", ".join(sorted({point.name for point in offered}))
-    raise ProjectError(f"The project {folder} has no entry point {name!r}; it has {names}.")
-
-
-def _deployments(folder: Path) -> Iterator[EntryPoint]:
-    for deployment in _listed(folder / "prefect.yaml"):
-        path = deployment.get("entrypoint")
-        if path:
-            given: dict[str, Any] = deployment.get("parameters") or {}
-            params = {key: value for key, value in given.items() if "{{" not in str(value)}
-            yield EntryPoint(str(deployment.get("name") or path), str(path), params)
-
-
-def _listed(file: Path) -> list[dict[str, Any]]:
-    import yaml
-
-    if not file.is_file():
-        return []
+    file = folder / path
     try:
-        whole: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+        if not file.is_file() or file.stat().st_size > _LARGEST:
+            return []
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ProjectError(f"{file} is not Python ({error}); mend the file.") from error
+    return [
+        EntryPoint(node.name, flow=f"{path}:{node.name}")
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(map(_makes_flow, node.decorator_list))
+    ]
+
+
+def _deployments(file: Path) -> list[dict[str, Any]]:
+    try:
+        whole: dict[str, Any] = load_yaml(file) or {}
         listed: list[dict[str, Any]] = whole.get("deployments") or []
         return [dict(deployment) for deployment in listed]
-    except yaml.YAMLError as error:
-        raise ProjectError(f"{file} is not YAML ({' '.join(str(error).split())}); mend the file.") from error
     except (AttributeError, TypeError, ValueError) as error:
         raise ProjectError(f"{file} has no list of deployments; see Prefect's documentation of that file.") from error
 
 
-def _functions(folder: Path) -> Iterator[EntryPoint]:
-    for file in sorted(folder.glob("*.py")):
-        yield from _flows_in(file, file.name)
-
-
-def _named(folder: Path, name: str) -> Iterator[EntryPoint]:
-    """Look into the file that `file.py:function` names, which may be in a sub-folder."""
-    path = name.rpartition(":")[0]
-    if path.endswith(".py") and (folder / path).is_file():
-        yield from _flows_in(folder / path, path)
-
-
-def _flows_in(file: Path, path: str) -> Iterator[EntryPoint]:
-    try:
-        tree = ast.parse(file.read_text())
-    except (SyntaxError, ValueError) as error:
-        raise ProjectError(f"{file} is not Python ({error}); mend the file.") from error
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(map(_makes_flow, node.decorator_list)):
-            yield EntryPoint(node.name, f"{path}:{node.name}")
+def _is_templated(value: Any, depth: int = 20) -> bool:
+    if isinstance(value, str):
+        return "{{" in value
+    inner: list[Any] = [*value.values()] if type(value) is dict else value if type(value) is list else []
+    return depth > 0 and any(_is_templated(item, depth - 1) for item in inner)
 
 
 def _makes_flow(decorator: ast.expr) -> bool:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from ...errors import ProjectError
 
-__all__ = ["EntryPoint", "Parameter", "ParameterType", "Project"]
+__all__ = [
+    "DeclaredEnvironment",
+    "EntryPoint",
+    "EnvironmentField",
+    "Parameter",
+    "ParameterType",
+    "Project",
+    "script_entry_point",
+]
 
 ParameterType = Literal["string", "float", "int", "path", "uri"]
+EnvironmentField = Literal["python_env", "conda_env", "docker_env"]
+
+_INTERPRETERS = {".py": "python", ".sh": "bash", ".R": "Rscript"}
 
 
 @dataclass(frozen=True)
@@ -22,11 +35,13 @@ class Parameter:
         name: Its name, as the command's placeholder spells it.
         type: string, float, int, path or uri.
         default: The default as it was written; None where a value must be given.
+        description: What its author says about it; empty for nothing.
     """
 
     name: str
     type: ParameterType = "string"
     default: str | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class EntryPoint:
         flow: Prefect's word for where the flow is, such as `train.py:digits`; None for a command.
         parameters: Declared parameters of a command, by name; a flow's are in its signature.
         given: Values that a deployment gives to a flow's parameters.
+        description: What its author says about it; empty for nothing.
     """
 
     name: str
@@ -46,6 +62,26 @@ class EntryPoint:
     flow: str | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class DeclaredEnvironment:
+    """What a project's `MLproject` says about its environment.
+
+    Attributes:
+        field: Which of its fields says so: python_env, conda_env or docker_env.
+        file: The file that python_env or conda_env names, which exists; None for docker_env.
+        image: Image of docker_env; empty for the others.
+        volumes: Volumes of docker_env, as written: `HOST:CONTAINER`, `HOST:CONTAINER:ro`.
+        environment: Variables of docker_env: a name and its value, or None for the value that the caller has.
+    """
+
+    field: EnvironmentField
+    file: Path | None = None
+    image: str = ""
+    volumes: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,24 +91,71 @@ class Project:
     Attributes:
         folder: Where it lies on this machine.
         name: What it calls itself, else the folder's name.
-        entry_points: What it offers, by name.
+        entry_points: What it offers by name: first what `MLproject` says, then deployments, then flow functions.
         descriptor: Its `MLproject` file, or None.
+        environment: What the descriptor says about the environment; None where it says nothing, so that the files in
+            the folder count.
+        scripts: Names of the scripts directly in the folder; those in sub-folders run by their path too.
     """
 
     folder: Path
     name: str
     entry_points: Mapping[str, EntryPoint]
     descriptor: Path | None = None
+    environment: DeclaredEnvironment | None = None
+    scripts: tuple[str, ...] = ()
 
     def find(self, name: str = "main") -> EntryPoint:
-        """Give an entry point by its name; "main" is also the only one of a project that has one.
+        """Give an entry point.
+
+        Args:
+            name: Its name; for a flow also `file.py:function`; for a script its path in the project, with its suffix
+                or, where only one script fits, without. "main" is also the only one of a project that has one.
 
         Raises:
-            ProjectError: There is none of this name.
+            ProjectError: There is none of this name, or several.
         """
         if found := self.entry_points.get(name):
             return found
-        if name == "main" and len(self.entry_points) == 1:
-            return next(iter(self.entry_points.values()))
+        if found := next((point for point in self.entry_points.values() if point.flow == name), None):
+            return found
+        if found := self._script(name):
+            return found
+        if name == "main" and (found := self._only()):
+            return found
+        near = difflib.get_close_matches(name, [*self.entry_points, *self.scripts], 1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
         names = ", ".join(sorted(self.entry_points)) or "none"
-        raise ProjectError(f"The project {self.folder} has no entry point {name!r}; it has {names}.")
+        raise ProjectError(f"The project {self.folder} has no entry point {name!r}{meant}; it has {names}.")
+
+    def _script(self, name: str) -> EntryPoint | None:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\0" in name:
+            return None
+        if path.suffix in _INTERPRETERS and (self.folder / path).is_file():
+            return script_entry_point(path)
+        fitting = [
+            other for suffix in _INTERPRETERS if path.name and (self.folder / (other := f"{path}{suffix}")).is_file()
+        ]
+        if len(fitting) > 1:
+            raise ProjectError(f"{name!r} can be {' or '.join(fitting)} in {self.folder}; name the file.")
+        return script_entry_point(PurePosixPath(fitting[0])) if fitting else None
+
+    def _only(self) -> EntryPoint | None:
+        """Give what the project offers if that is one thing, under whatever names."""
+        offered = list(self.entry_points.values())
+        return offered[0] if len({(point.command, point.flow) for point in offered}) == 1 else None
+
+
+def script_entry_point(path: PurePosixPath) -> EntryPoint | None:
+    """Make an entry point of a script in a project; None for a file that is no script.
+
+    Args:
+        path: Its path in the project.
+    """
+    interpreter = _INTERPRETERS.get(path.suffix)
+    if interpreter is None:
+        return None
+    # In front of a dash, so that no interpreter takes the file's name for an option.
+    argument = shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
+    return EntryPoint(str(path), command=f"{interpreter} {argument}".replace("{", "{{").replace("}", "}}"))
