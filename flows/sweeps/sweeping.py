@@ -187,11 +187,10 @@ def _in_prefect(sweeping: _Sweep, task_runner: Any, target: bytes) -> SweepResul
     from prefect import flow
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
-    results: list[SweepResult] = []
+    here = _Here(sweeping, target)
 
-    def body(**_plan: Any) -> str:
-        results.append(sweeping.run(PrefectPool(target)))
-        return results[0].run_id
+    def body(**plan: Any) -> str:
+        return here.run()
 
     make: Any = flow(
         name="sweep",
@@ -205,7 +204,26 @@ def _in_prefect(sweeping: _Sweep, task_runner: Any, target: bytes) -> SweepResul
         found[PREFECT_API_URL] = url
     with temporary_settings(updates=found):
         make(body)(**sweeping.plan.as_params(), parallel=sweeping.limits.parallel)
-    return results[0]
+    assert here.result is not None
+    return here.result
+
+
+class _Here:
+    """A sweep in this process; task runners pickle the flow for others, which have no use for it."""
+
+    def __init__(self, sweeping: _Sweep | None = None, target: bytes = b"") -> None:
+        self.sweeping = sweeping
+        self.target = target
+        self.result: SweepResult | None = None
+
+    def __reduce__(self) -> Any:
+        return (_Here, ())
+
+    def run(self) -> str:
+        """Run it in the flow run around; give the id of its run."""
+        assert self.sweeping is not None
+        self.result = self.sweeping.run(PrefectPool(self.target))
+        return self.result.run_id
 
 
 def _is_local(target: Target, task_runner: Any) -> bool:
