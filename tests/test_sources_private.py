@@ -47,7 +47,7 @@ class GitServer:
     def start(self) -> ThreadingHTTPServer:
         handler = type("Handler", (_Handler,), {"git_server": self})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         self.url = f"http://127.0.0.1:{server.server_port}"
         return server
 

@@ -6,6 +6,6 @@ from .fetching import fetch
 from .garbage import collect_checkouts
 from .inputs import digest_of, download
 from .model import Fetched
-from .working import checkout, workspace
+from .working import apply_patch, checkout, workspace
 
-__all__ = ["Fetched", "checkout", "collect_checkouts", "digest_of", "download", "fetch", "workspace"]
+__all__ = ["Fetched", "apply_patch", "checkout", "collect_checkouts", "digest_of", "download", "fetch", "workspace"]

@@ -20,7 +20,7 @@ from .address import Login
 __all__ = ["Git", "GitFailed", "signed_in"]
 
 # Of the user's own settings, those that say how to get somewhere; what hooks set would lead elsewhere.
-_KEPT = re.compile(r"GIT_(SSH|SSL_|PROXY_|HTTP_|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_|VALUE_)|EXEC_PATH|TRACE)")
+_KEPT = re.compile(r"GIT_(SSH|SSL_|PROXY_|HTTP_|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_|VALUE_)|EXEC_PATH)")
 _MARKS = ("ssh:", "remote: error:", "ERROR:", "fatal:", "error:")  # of lines with a reason, the most telling first
 _SAFE = (
     "core.hooksPath=/dev/null",

@@ -21,7 +21,10 @@ from ....tasks.addresses import without_credentials
 __all__ = ["Remote", "remote_of"]
 
 # By one of these a file system tells one state of a file from the next; a size alone would not.
-_STATES = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified", "mtime", "updated", "md5", "Content-MD5")
+_STATES = (
+    "ETag", "etag", "Content-MD5", "md5", "md5Hash", "sha", "CRC", "Last-Modified", "LastModified", "last_modified",
+    "mtime", "modify", "updated", "created",
+)  # fmt: skip
 _PATIENCE = 5.0  # seconds for the first look: a wrong host should be told soon
 
 

@@ -18,7 +18,7 @@ from .cache import locked, projects_of, remove_tree
 from .git import GitFailed, signed_in
 from .model import Fetched
 
-__all__ = ["checkout", "runs_of", "workspace"]
+__all__ = ["apply_patch", "checkout", "runs_of", "workspace"]
 
 
 @contextmanager
@@ -41,6 +41,19 @@ def workspace(fetched: Fetched, *, settings: Settings) -> Generator[Fetched]:
         finally:
             remove_tree(place)
             lock.unlink(missing_ok=True)
+
+
+def apply_patch(root: Path, patch: Path) -> None:
+    """Apply a patch that Git has made to a copy of its repository.
+
+    Raises:
+        ProjectError: It does not fit.
+    """
+    with signed_in(None, "") as git:
+        try:
+            git.run("apply", "--allow-empty", "--whitespace=nowarn", str(patch), folder=root)
+        except GitFailed as failed:
+            raise ProjectError(f"The local changes do not fit the commit ({failed.reason}).") from failed
 
 
 def runs_of(settings: Settings) -> Path:
