@@ -39,6 +39,7 @@ _COMMANDS = (
     _Lazy("artifacts", "artifacts", "List and download what runs have logged."),
     _Lazy("models", "models", "List, register and promote models."),
     _Lazy("endpoints", "endpoints", "List, show and stop the served models."),
+    _Lazy("environments", "environments", "List the environments that projects run in, and make room."),
     _Lazy("store", "store", "Look after the store that keeps everything."),
 )
 

@@ -16,7 +16,7 @@ import yaml
 from .commands import Facts
 from .declared import Kind
 
-__all__ = ["LOCKED", "facts_of"]
+__all__ = ["LOCKED", "facts_of", "python_of_venv"]
 
 LOCKED = "prefect-ml-requirements.txt"
 """File in an environment of the kind uv with the requirements that it was built from."""
@@ -52,6 +52,11 @@ def _python(kind: Kind, prefix: Path, packages: dict[str, str]) -> str:
         return platform.python_version()
     if kind == "conda":
         return packages.get("python", "")
+    return python_of_venv(prefix)
+
+
+def python_of_venv(prefix: Path) -> str:
+    """Give the version of a virtual environment's Python."""
     found = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+\.\d+)", (prefix / "pyvenv.cfg").read_text(), re.MULTILINE)
     return found.group(1) if found else ""
 

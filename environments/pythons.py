@@ -51,7 +51,7 @@ def require_python(wanted: str | None, *, origin: str) -> None:
         )
 
 
-def make_venv(prefix: Path, wanted: str | None, *, origin: str) -> None:
+def make_venv(prefix: Path, wanted: str | None) -> None:
     """Make an empty virtual environment with the declared Python; uv downloads one where the network allows.
 
     Raises:
@@ -70,7 +70,7 @@ def make_venv(prefix: Path, wanted: str | None, *, origin: str) -> None:
         return
     if fitting or _is_too_old(wanted):
         raise EnvironmentFailed(
-            f"{origin} declares Python {wanted}, but uv makes environments with Python {_OLDEST} and newer;"
+            f"it declares Python {wanted}, but uv makes environments with Python {_OLDEST} and newer;"
             " declare a newer one, or run the project in Docker."
         )
     try:
@@ -78,9 +78,16 @@ def make_venv(prefix: Path, wanted: str | None, *, origin: str) -> None:
     except EnvironmentFailed as error:
         named = ", ".join(sorted({running, *installed}, key=Version))
         raise EnvironmentFailed(
-            f"{origin} declares Python {wanted}, which is not installed, and uv cannot download it"
-            f" ({str(error).partition(': ')[0]}); installed are {named}: install it, or declare one of these."
+            f"it declares Python {wanted}, which is not installed, and uv cannot download it"
+            f" ({_why(error)}); installed are {named}: install it, or declare one"
+            " of these."
         ) from error
+
+
+def _why(error: EnvironmentFailed) -> str:
+    """Give the cause without the address of the download."""
+    said = str(error)
+    return said.rpartition(": ")[2] if said.startswith("Failed to download") else said
 
 
 def _is_too_old(wanted: str) -> bool:

@@ -27,8 +27,9 @@ from typing import Any
 
 from ..errors import EnvironmentFailed, ProjectError
 from ..settings import load_settings
-from .declared import Declared, declared_of, project_table, requirement_name
-from .environment import Environment
+from .declared import declared_of, project_table, requirement_name
+from .environment import Environment, import_path
+from .pythons import allows
 from .realise import realise
 
 __all__ = ["declare_environment", "enter_project"]
@@ -49,8 +50,7 @@ def declare_environment(directory: str = ".") -> dict[str, Any]:
         ProjectError: There is no such folder.
     """
     folder = _folder(directory)
-    _require_prefect(folder)
-    environment = _realise(folder, declared_of(folder))
+    environment = _realise(folder)
     return {
         "directory": str(folder),
         "digest": environment.digest,
@@ -78,16 +78,30 @@ def enter_project(directory: str) -> dict[str, Any]:
             "Prefect needs uv to start a flow in its own environment, and the worker has none on its PATH;"
             " start the worker with `prefect-ml up`, or put uv on its PATH."
         )
-    environment = _realise(folder, declared_of(folder))
+    environment = _realise(folder)
     # Prefect hands what a pull step leaves here to the `uv run` that starts the flow.
     os.environ["UV_PROJECT_ENVIRONMENT"] = str(environment.prefix)
     os.environ["UV_NO_SYNC"] = "1"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if sources := import_path(folder):
+        os.environ["PYTHONPATH"] = str(sources)
     return {"directory": str(folder), "digest": environment.digest}
 
 
-def _realise(folder: Path, declared: Declared) -> Environment:
-    return realise(declared, root=load_settings(cwd=folder).environments, report=_say)
+def _realise(folder: Path) -> Environment:
+    """Give the project's environment, if it is one that Prefect's `uv run` starts a flow in; it says nothing if not."""
+    _require_prefect(folder)
+    declared = declared_of(folder)
+    if declared.kind != "uv":
+        declared = declared_of(folder, kind="uv")  # says what of it only a conda tool can build
+    environment = realise(declared, root=load_settings(cwd=folder).environments, report=_say)
+    wanted, python = project_table(folder).get("requires-python"), environment.facts().python
+    if not allows(wanted, python):
+        raise EnvironmentFailed(
+            f"{declared.origin} makes an environment with Python {python}, but {folder / 'pyproject.toml'} requires"
+            f" Python {wanted}, so Prefect would not start the flow in it; make them agree."
+        )
+    return environment
 
 
 def _folder(directory: str) -> Path:

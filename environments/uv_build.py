@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import EnvironmentFailed
 from .declared import Declared
-from .facts import LOCKED
+from .facts import LOCKED, python_of_venv
 from .pythons import make_venv
 from .uv import Report, run_uv
 from .wheel import own_wheel
@@ -30,7 +30,7 @@ def build_with_uv(declared: Declared, home: Path, report: Report) -> None:
         EnvironmentFailed: Something of it cannot be had.
     """
     requirements = _of_lock(declared) if declared.lock else declared.requirements
-    make_venv(home, declared.python, origin=declared.origin)
+    make_venv(home, declared.python)
     install = ("pip", "install", "--python", str(home / "bin" / "python"))
     own = [str(own_wheel(cache=home.parent / "wheels"))] if declared.with_prefect_ml else []
     if own and (declared.hashes or declared.lock):
@@ -38,13 +38,14 @@ def build_with_uv(declared: Declared, home: Path, report: Report) -> None:
         run_uv(*install, "--no-deps", *own, cwd=home.parent)
         own = []
     options = ["--require-hashes"] if declared.hashes else []
+    options += [] if python_of_venv(home).startswith("3.6.") else ["--compile-bytecode"]  # it cannot compile for 3.6
     if declared.constraints:
         options += ["--constraint", str(_kept(home, "prefect-ml-constraints.txt", declared.constraints))]
     if declared.first:
         first = _kept(home, "prefect-ml-build-requirements.txt", declared.first)
         run_uv(*install, "-r", str(first), cwd=home.parent)
     rest = _kept(home, LOCKED, requirements)
-    run_uv(*install, "--compile-bytecode", *options, "-r", str(rest), *own, cwd=home.parent, report=report)
+    run_uv(*install, *options, "-r", str(rest), *own, cwd=home.parent, report=report)
     if declared.with_prefect_ml:
         run_uv("pip", "check", "--python", str(home / "bin" / "python"), cwd=home.parent)
 

@@ -72,7 +72,7 @@ def python_of_conda(file: Path) -> str | None:
         if found := _SPEC.fullmatch(spec):
             version = _pypi_version(found["version"] or "")
             if found["name"].lower() == "python" and version:
-                return version
+                return _python_words(version)
     return None
 
 
@@ -143,12 +143,17 @@ def _translated(read: _File) -> tuple[str | None, list[str], list[str]]:
         if found is None or version is None or not _is_general(found["channel"] or "defaults") or not is_python(name):
             problems.append(spec)
         elif name == "python":
-            python = version or None
+            python = _python_words(version)
         elif _is_requirement(line := PYPI_NAMES.get(name, name) + version):
             lines.append(line)
         else:
             problems.append(spec)
     return python, lines, problems
+
+
+def _python_words(version: str) -> str | None:
+    """Spell `==3.8.*` as people do, and as uv does: `3.8`."""
+    return (version if "," in version else version.removeprefix("==").removesuffix(".*")) or None
 
 
 def _pypi_version(text: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ __all__ = ["declared_of", "declared_of_lock", "project_folder"]
 
 # What says most exactly which packages are meant goes first.
 _DECLARING = ("requirements.lock", "uv.lock", "python_env.yaml", "conda.yaml", "requirements.txt", "pyproject.toml")
+_NAMED = re.compile(r"""^(python_env|conda_env):[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
 _MARKS = (*_DECLARING, "prefect.yaml", "MLproject")
 
 
@@ -36,8 +38,8 @@ def declared_of(
         folder: The project. Its `.python-version`, else its pyproject's `requires-python`, says which Python where the
             declaring file does not; its pyproject's dependencies say whether prefect-ml is part of the environment.
         kind: "uv", "conda" or "system" in place of what the project would get by itself.
-        python_env: The file that its `MLproject` names as python_env.
-        conda_env: The file that its `MLproject` names as conda_env.
+        python_env: The file that its `MLproject` names as python_env; by default it is looked up there.
+        conda_env: The file that its `MLproject` names as conda_env; likewise.
 
     Raises:
         EnvironmentFailed: It declares none, or one that cannot be built here.
@@ -45,6 +47,8 @@ def declared_of(
     """
     if kind not in (None, *KINDS):
         raise ProjectError(f"There are no environments of kind {kind!r}; the kinds are {', '.join(KINDS)} and docker.")
+    if python_env is None and conda_env is None:
+        python_env, conda_env = _named_by_descriptor(folder)
     if kind == "system":
         return _at_hand(folder, python_env, conda_env)
     chosen = cast("Kind | None", kind)
@@ -80,6 +84,14 @@ def project_folder(path: Path) -> Path:
         if any((folder / mark).is_file() for mark in _MARKS):
             return folder
     raise ProjectError(f"{path} is in no project: no folder above it holds one of {', '.join(_MARKS)}.")
+
+
+def _named_by_descriptor(folder: Path) -> tuple[Path | None, Path | None]:
+    """Give the files that a project's `MLproject` names as python_env and as conda_env."""
+    file = next((file for file in folder.glob("[Mm]*") if file.name.lower() == "mlproject" and file.is_file()), None)
+    words = dict(_NAMED.findall(file.read_text(errors="replace"))) if file else {}
+    python_env, conda_env = words.get("python_env"), words.get("conda_env")
+    return folder / python_env if python_env else None, folder / conda_env if conda_env else None
 
 
 def _named(folder: Path, kind: Kind | None, python_env: Path | None, conda_env: Path | None) -> Declared | None:
