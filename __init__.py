@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .flows.projects import run_project
+    from .flows.projects import project_flow, rerun, run_project, step, submit_step
     from .flows.sweeps import space, sweep
     from .registry import get_model_version, model_history, search_model_versions, search_models
     from .reports import diff_runs
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from .tasks.track import track
 
 _MODULES = {
-    ".flows.projects": ("run_project",),
+    ".flows.projects": ("project_flow", "rerun", "run_project", "step", "submit_step"),
     ".flows.sweeps": ("space", "sweep"),
     ".registry": ("get_model_version", "model_history", "search_model_versions", "search_models"),
     ".reports": ("diff_runs",),
@@ -157,9 +157,11 @@ __all__ = [
     "metric_history",
     "model_history",
     "move_runs",
+    "project_flow",
     "promote",
     "register_model",
     "rename_experiment",
+    "rerun",
     "restore_experiment",
     "restore_run",
     "rollback_endpoint",
@@ -174,6 +176,8 @@ __all__ = [
     "should_prune",
     "space",
     "start_run",
+    "step",
+    "submit_step",
     "sweep",
     "track",
     "with_current_run",

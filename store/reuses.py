@@ -12,7 +12,7 @@ from .engine import Store, current_store
 from .records import from_ms
 from .writers import flush_pending
 
-__all__ = ["ReusedRun", "reused_runs"]
+__all__ = ["ReusedRun", "producer_of", "reused_runs"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,14 @@ def reused_runs(run_id: str, *, store: Store | None = None) -> list[ReusedRun]:
     with store.read() as connection:
         rows = connection.execute(query.order_by(table.at, table.task_run_id)).all()
     return [ReusedRun(row.run_id, row.task_run_id, row.name, from_ms(row.at)) for row in rows]
+
+
+def producer_of(key: str, *, store: Store | None = None) -> str | None:
+    """Give the id of the run whose result is kept under a key, if it has completed and is not deleted."""
+    store = current_store(store)
+    flush_pending(store)
+    kept, runs = schema.results.c, schema.runs.c
+    query = sa.select(kept.run_id).join_from(schema.results, schema.runs, runs.id == kept.run_id)
+    query = query.where(kept.key == key, runs.status == "Completed", runs.deleted_at.is_(None))
+    with store.read() as connection:
+        return connection.execute(query).scalar()

@@ -1,5 +1,20 @@
 """Projects: a folder or Git repository, run in the environment that it declares."""
 
+from .initialising import initialise
+from .native import project_flow
+from .rerunning import MetricDifference, Verdict, rerun
 from .running import ProjectRun, run_project
+from .steps import StepRun, step, submit_step
 
-__all__ = ["ProjectRun", "run_project"]
+__all__ = [
+    "MetricDifference",
+    "ProjectRun",
+    "StepRun",
+    "Verdict",
+    "initialise",
+    "project_flow",
+    "rerun",
+    "run_project",
+    "step",
+    "submit_step",
+]

@@ -30,14 +30,19 @@ def main(request: Path, answer: Path) -> int:
 
 
 def _run(entry_point: str, params: dict[str, Any]) -> dict[str, Any]:
+    from ...tasks.track import is_tracked, track
+
     flow = _load(entry_point)
+    flow = flow if is_tracked(flow) else track(flow)
     state = flow(**_checked(flow, params), return_state=True)
     if inspect.iscoroutine(state):
         state = asyncio.run(state)
     flow_run_id = str(state.state_details.flow_run_id)
     if not state.is_completed():
-        return {"failed": f"flow run {flow_run_id} is {state.name}: {' '.join((state.message or '').split())}"}
-    return {"flow_run_id": flow_run_id, "state": state.name, "result": _plain(state.result(raise_on_failure=False))}
+        problem = f"flow run {flow_run_id} is {state.name}: {' '.join((state.message or '').split())}"
+        return {"run_id": flow_run_id, "flow_run_id": flow_run_id, "failed": problem}
+    result = _plain(state.result(raise_on_failure=False))
+    return {"run_id": flow_run_id, "flow_run_id": flow_run_id, "state": state.name, "result": result}
 
 
 def _load(entry_point: str) -> Any:

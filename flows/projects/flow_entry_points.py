@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ...errors import ProjectError
 from .model import EntryPoint
@@ -82,8 +82,10 @@ def _deployments(file: Path) -> list[dict[str, Any]]:
 def _is_templated(value: Any, depth: int = 20) -> bool:
     if isinstance(value, str):
         return "{{" in value
-    inner: list[Any] = [*value.values()] if type(value) is dict else value if type(value) is list else []
-    return depth > 0 and any(_is_templated(item, depth - 1) for item in inner)
+    if not depth or not isinstance(value, dict | list):
+        return False
+    inner: Any = cast("dict[Any, Any]", value).values() if isinstance(value, dict) else value
+    return any(_is_templated(item, depth - 1) for item in inner)
 
 
 def _makes_flow(decorator: ast.expr) -> bool:

@@ -1,32 +1,67 @@
-"""Running a project: its flow, as a child process in the environment that it declares."""
+"""Running a project: fetched, read, its environment made real, and its entry point run as a tracked run."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
+import functools
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...environments import Environment, declaration_of, realise
-from ...environments.uv import child_environ
-from ...errors import ProjectError, ProjectRunFailed
-from ...running import api_url
+from ...environments import Declared, Realised, declared_of, realise
+from ...running import api_url, flow_run_id
 from ...settings import Settings, load_settings
-from .flow_entry_points import EntryPoint, find_entry_point
+from ...store.records import RunEnvironment
+from ...tasks.active import entered
+from ...tasks.capture import Given
+from ...tasks.scope import Scope, closing, open_scope
+from .descriptor import read_project
+from .execution import Work, child_variables, execute
+from .flow_running import run_flow
+from .model import EntryPoint, Project
+from .parameters import Checked, check_params, command_of
+from .sources import Fetched, download, fetch, workspace
 
-__all__ = ["ProjectRun", "run_project"]
+__all__ = [
+    "Asked",
+    "ProjectRun",
+    "Ready",
+    "Report",
+    "checked_params",
+    "declaration_for",
+    "inputs_of",
+    "prepare",
+    "realised_of",
+    "run_project",
+    "run_ready",
+    "to_stderr",
+]
 
-# For the server that Prefect starts by itself where it knows none: its first start takes longer than it is given.
-_EPHEMERAL = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-}
-_GRACE = 20  # seconds that an interrupted flow has for telling Prefect so
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked to run; plain values, so that a flow made of it travels to other processes.
+
+    Attributes:
+        uri: Folder or URL of the project.
+        entry_point: Name of what to run.
+        version: Branch, tag or commit, or None.
+        environment: Kind of environment that goes before the declared one, or None.
+        experiment: Experiment of the run, or None for that around it or of the settings.
+        timeout: Seconds after which the run is stopped, or None.
+        credentials: Prefect block with which a private repository is read, or None.
+    """
+
+    uri: str
+    entry_point: str = "main"
+    version: str | None = None
+    environment: str | None = None
+    experiment: str | None = None
+    timeout: float | None = None
+    credentials: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,23 +69,80 @@ class ProjectRun:
     """What became of one run of a project.
 
     Attributes:
-        project: Folder of the project.
-        entry_point: Which of its flows ran.
-        flow_run_id: Id of the flow run, which is the run id of a tracked flow too.
-        state: Name of its last state: `Completed`.
-        result: What the flow returned, where JSON can hold it; otherwise None.
+        run_id: Id of the tracked run.
+        project: Folder or URL of the project, without credentials.
+        entry_point: What of it ran.
+        version: Commit that ran, or None for a project without versions.
+        flow_run_id: Id of the Prefect flow run, or None outside of Prefect.
+        state: How it ended: `Completed`.
+        result: What a flow returned, where JSON can hold it; otherwise None.
         environment: Digest of the environment that it ran in.
     """
 
+    run_id: str
     project: str
     entry_point: str
-    flow_run_id: str
+    version: str | None
+    flow_run_id: str | None
     state: str
     result: Any
     environment: str
 
 
-def run_project(
+@dataclass(frozen=True)
+class Ready:
+    """A project that lies on this machine, read and checked."""
+
+    asked: Asked
+    settings: Settings
+    fetched: Fetched
+    project: Project
+    point: EntryPoint
+    declared: Declared | None = None
+
+    def realised(self, report: Report) -> Realised:
+        """Make the environment real: one that is known from a lock, else what the project declares or was asked for.
+
+        Raises:
+            EnvironmentFailed: It cannot be built.
+        """
+        if self.declared is not None:
+            return realise(self.declared, root=self.settings.environments, report=report)
+        return realised_of(self.project, self.asked.environment, self.settings, report)
+
+    def source(self, realised: Realised) -> dict[str, Any]:
+        """Say where the code comes from, as records of runs do."""
+        fetched = self.fetched
+        found = {
+            "project": fetched.uri,
+            "subfolder": fetched.subfolder or None,
+            "version": fetched.version,
+            "environment": f"{realised.kind}:{realised.digest}",
+        }
+        if fetched.in_place:  # what differs from the commit is found out, and kept, when the run opens
+            return found
+        return found | {
+            "commit": fetched.commit,
+            "dirty": fetched.dirty,
+            "branch": fetched.branch,
+            "remote": fetched.remote,
+        }
+
+    def outcome(self, realised: Realised, ended: Mapping[str, Any]) -> ProjectRun:
+        """Say what became of a run that has completed."""
+        return ProjectRun(
+            run_id=ended["run_id"],
+            project=self.fetched.uri,
+            entry_point=self.point.name,
+            version=self.fetched.commit,
+            flow_run_id=ended["flow_run_id"],
+            state=ended["state"],
+            result=ended["result"],
+            environment=realised.digest,
+        )
+
+
+def run_project(  # noqa: PLR0913 - all but the first by name
     uri: str | Path,
     *,
     entry_point: str = "main",
@@ -58,120 +150,147 @@ def run_project(
     version: str | None = None,
     environment: str | None = None,
     experiment: str | None = None,
-    report: Callable[[str], None] | None = None,
+    timeout: float | None = None,
+    credentials: str | None = None,
+    report: Report | None = None,
 ) -> ProjectRun:
-    """Run a project's flow in the environment that the project declares, and wait for it.
+    """Run an entry point of a project in the environment that the project declares, and wait for it.
+
+    It is a Prefect flow run where a Prefect API is known, and a plain tracked run otherwise; a flow of the project
+    always is one.
 
     Args:
-        uri: Folder of the project.
-        entry_point: Name of a deployment in its `prefect.yaml`, of a flow function, or `file.py:function`; "main" is
-            also the only flow of a project that has one.
-        params: Parameters of the flow; text is converted to what the flow's signature says.
-        version: Version of a project that has versions; a folder has none.
-        environment: Kind of environment; only "uv" so far, which is the default.
+        uri: Folder, Git repository (`https://host/repo.git#sub/folder`), zip file, or fsspec URL of the project.
+        entry_point: Entry point of its `MLproject`, a deployment in its `prefect.yaml`, a flow function, a script; or
+            "main", which is also the only one of a project that has one.
+        params: Values of its parameters; text is converted to what is declared.
+        version: Branch, tag or commit.
+        environment: Kind of environment, "uv", "conda", "docker" or "system", instead of the declared one.
         experiment: Experiment of the runs that name none.
-        report: Called with each line that the build and the flow print; by default they go to standard error.
+        timeout: Seconds after which it is stopped and has failed.
+        credentials: Prefect block that reads a private repository, such as `github-credentials/mine`.
+        report: Called with each line that the build and the project print; by default they go to Prefect's log, or to
+            standard error outside of Prefect.
 
     Raises:
         ProjectError: There is no such project, entry point or parameter, or a parameter's value does not fit.
         EnvironmentFailed: The environment cannot be built.
-        ProjectRunFailed: The flow ran and failed.
+        ProjectRunFailed: It ran and failed.
     """
-    folder = _local_folder(uri, version, environment)
-    point = find_entry_point(folder, entry_point)
-    settings = load_settings(cwd=folder)
-    declared = declaration_of(folder)
-    if not declared.with_prefect_ml:
-        raise ProjectError(f"{folder / 'pyproject.toml'} must list prefect-ml in [project] dependencies to run it so.")
-    report = report or _to_stderr
-    realised = realise(declared, root=settings.environments, report=report)
-    asked = {"entry_point": point.path, "params": {**point.params, **(params or {})}}
-    outcome = _run_child(folder, realised, asked, _environ(settings, realised, experiment), report)
-    return _judge(folder, point, realised, outcome)
+    report = report or to_stderr
+    uri = str(uri.absolute()) if isinstance(uri, Path) else uri
+    ready = prepare(Asked(uri, entry_point, version, environment, experiment, timeout, credentials), report)
+    given = dict(params or {})
+    if ready.point.flow:
+        realised = ready.realised(report)
+        return ready.outcome(realised, run_flow(ready, realised, given, report))
+    check_params(ready.point, given, folder=ready.project.folder)  # before anything starts
+    if flow_run_id() is None and api_url(ready.settings) is None:
+        return run_ready(ready, given, report)
+    from .native import run_as_flow
+
+    return run_as_flow(ready, given, report)
 
 
-def _local_folder(uri: str | Path, version: str | None, environment: str | None) -> Path:
-    folder = Path(uri).expanduser().absolute()
-    if not folder.is_dir():
-        raise ProjectError(f"There is no project folder {str(uri)!r}; give the path of a local folder.")
-    if version is not None:
-        raise ProjectError(f"The folder {folder} has no versions; leave the version out.")
-    if environment not in (None, "uv"):
-        raise ProjectError(f"Environments of kind {environment!r} cannot be built; use 'uv' or leave it out.")
-    return folder
+def prepare(asked: Asked, report: Report) -> Ready:
+    """Fetch and read a project, and find what of it is to run.
+
+    Raises:
+        ProjectError: It cannot be had, or has no such entry point.
+    """
+    settings = load_settings()
+    fetched = fetch(asked.uri, version=asked.version, settings=settings, report=report, credentials=asked.credentials)
+    project = read_project(fetched.folder)
+    return Ready(asked, settings, fetched, project, project.find(asked.entry_point))
 
 
-def _environ(settings: Settings, realised: Environment, experiment: str | None) -> dict[str, str]:
-    environ = {**_EPHEMERAL, **child_environ()}
-    environ["VIRTUAL_ENV"] = str(realised.prefix)
-    environ["PATH"] = os.pathsep.join([str(realised.python.parent), environ.get("PATH", os.defpath)])
-    environ["PYTHONUNBUFFERED"] = "1"
-    environ["PREFECT_ML_HOME"] = str(settings.home)
-    if url := api_url(settings):
-        environ["PREFECT_API_URL"] = url
-    if experiment is not None:
-        environ["PREFECT_ML_EXPERIMENT"] = experiment
-    return environ
+def run_ready(
+    ready: Ready, params: Mapping[str, Any], report: Report, *, outputs: Sequence[str] = (), name: str | None = None
+) -> ProjectRun:
+    """Run a command as a tracked run of this process: that of the Prefect run around it, if there is one.
+
+    Args:
+        ready: The entry point.
+        params: Values of its parameters.
+        report: Called with each line that is printed.
+        outputs: Files and folders that the command writes, relative to the project, to keep among the artifacts.
+        name: Name of the run, instead of that of project and entry point.
+    """
+    point, settings = ready.point, ready.settings
+    checked = checked_params(ready, params, report)
+    realised = ready.realised(report)
+    source = ready.source(realised)
+    run = open_scope(_scope(ready, realised, source, name))
+    with closing(run), entered(run), workspace(ready.fetched, settings=settings) as place:
+        work = Work(
+            what=f"The entry point {point.name!r} of {ready.fetched.uri}",
+            command=command_of(point, checked),
+            folder=place.folder,
+            params=checked.raw,
+            inputs=inputs_of(point, checked),
+            outputs=tuple(outputs),
+            realised=realised,
+            variables=child_variables(settings, source),
+            timeout=ready.asked.timeout,
+        )
+        execute(run, work, report)
+    ended = {"run_id": run.id, "flow_run_id": flow_run_id(), "state": "Completed", "result": None}
+    return ready.outcome(realised, ended)
 
 
-def _run_child(
-    folder: Path, realised: Environment, asked: dict[str, Any], environ: dict[str, str], report: Callable[[str], None]
-) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="prefect-ml-run-") as exchange:
-        request, answer = Path(exchange, "request.json"), Path(exchange, "answer.json")
-        request.write_text(_as_json(asked))
-        command = [str(realised.python), "-m", "prefect_ml.flows.projects.child", str(request), str(answer)]
-        code = _stream(command, folder, environ, report)
-        if not answer.is_file():
-            raise ProjectRunFailed(
-                f"The run of {folder} ended with exit code {code} and left no answer; see its output."
-            )
-        return json.loads(answer.read_text())
+def checked_params(ready: Ready, params: Mapping[str, Any], report: Report) -> Checked:
+    """Check the values of a command's parameters, and bring to this machine what those of type path name.
+
+    Raises:
+        ProjectError: Some do not fit.
+    """
+    bring = functools.partial(download, settings=ready.settings, report=report)
+    checked = check_params(ready.point, params, folder=ready.project.folder, download=bring)
+    for warning in checked.warnings:
+        report(warning)
+    return checked
 
 
-def _as_json(asked: dict[str, Any]) -> str:
-    try:
-        return json.dumps(asked)
-    except (TypeError, ValueError) as error:
-        raise ProjectError(f"The params of a project must be values that JSON can hold ({error}).") from error
+def inputs_of(point: EntryPoint, checked: Checked) -> dict[str, Path]:
+    """Give the files and folders that parameters of type path name, once they are on this machine."""
+    declared = point.parameters.items()
+    return {name: Path(checked.values[name]) for name, one in declared if one.type == "path" and name in checked.values}
 
 
-def _stream(command: list[str], folder: Path, environ: dict[str, str], report: Callable[[str], None]) -> int:
-    with subprocess.Popen(
-        command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as child:
-        assert child.stdout is not None
-        try:
-            for line in child.stdout:
-                report(line.rstrip("\n"))
-            return child.wait()
-        except BaseException:
-            _stop(child)
-            raise
+def declaration_for(project: Project, kind: str | None) -> Declared:
+    """Read what a project declares about its environment, or what one of another kind would be.
+
+    Raises:
+        EnvironmentFailed: It declares none, or one that cannot be built here.
+        ProjectError: There is no such kind.
+    """
+    said = project.environment
+    named = {said.field: said.file} if said and said.file else {}
+    return declared_of(project.folder, kind=kind, **named)
 
 
-def _stop(child: subprocess.Popen[str]) -> None:
-    child.terminate()
-    try:
-        child.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        child.kill()
+def realised_of(project: Project, kind: str | None, settings: Settings, report: Report) -> Realised:
+    """Make the environment real that a project declares, or one of another kind.
+
+    Raises:
+        EnvironmentFailed: It cannot be built.
+    """
+    return realise(declaration_for(project, kind), root=settings.environments, report=report)
 
 
-def _judge(folder: Path, point: EntryPoint, realised: Environment, outcome: dict[str, Any]) -> ProjectRun:
-    if problem := outcome.get("refused"):
-        raise ProjectError(problem)
-    if problem := outcome.get("failed"):
-        raise ProjectRunFailed(f"The entry point {point.name!r} of {folder} failed: {problem}")
-    return ProjectRun(
-        project=str(folder),
-        entry_point=point.name,
-        flow_run_id=outcome["flow_run_id"],
-        state=outcome["state"],
-        result=outcome["result"],
-        environment=realised.digest,
+def _scope(ready: Ready, realised: Realised, source: Mapping[str, Any], name: str | None) -> Scope:
+    """Ask for a run that says whose code it runs, and with which software: not this process's own."""
+    facts = realised.facts()
+    software = RunEnvironment.of(facts.python, facts.platform, facts.packages)
+    return Scope(
+        name=name or f"{ready.project.name}-{ready.point.name}",
+        experiment=ready.asked.experiment,
+        entry_point=ready.point.name,
+        file=str(ready.fetched.folder / "project") if ready.fetched.in_place else None,
+        given=Given(software, source),
     )
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Print a line where people look who started this by hand."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - what a project prints is for whoever started it

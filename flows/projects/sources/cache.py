@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ....errors import ProjectError
+from ....errors import PrefectMLError, ProjectError
 from ....settings import Settings
 from .model import Report, silent
 
@@ -81,7 +81,7 @@ def arriving_in(folder: Path) -> Generator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         yield path
     except OSError as error:
-        if isinstance(error, ProjectError):
+        if isinstance(error, PrefectMLError):  # an artifact that cannot be read is an OSError, too
             raise
         raise ProjectError(f"{folder} cannot be written ({error.strerror or error}); make room there.") from error
     finally:

@@ -1,0 +1,160 @@
+"""Running a project's command as what a tracked run is about: its output, its end, and the code that joins the run."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...environments import Command, Realised
+from ...environments.uv import child_environ
+from ...errors import ProjectRunFailed
+from ...settings import Settings
+from ...store.artifacts import check_relative, join, put_file, put_folder
+from ...tasks.active import ActiveRun
+from ...tasks.log import log_dict, log_params, log_text, set_tags
+from .sources import digest_of
+
+__all__ = ["INPUTS", "LOCK", "OUTPUT", "Work", "child_variables", "execute", "followed", "keep_output"]
+
+OUTPUT = "project/output.txt"
+INPUTS = "project/inputs.json"
+LOCK = "project/environment.lock"
+_GRACE = 20.0  # seconds that a command has for its own end, when it is stopped
+
+
+@dataclass(frozen=True)
+class Work:
+    """One command, ready to run.
+
+    Attributes:
+        what: How messages name it.
+        command: The shell command, values quoted.
+        folder: Its working directory.
+        params: Every parameter's value as it was given.
+        realised: The environment.
+        variables: What its code finds its project and the store by.
+        inputs: Files and folders that parameters of type path name.
+        outputs: Files and folders to keep among the artifacts, relative to `folder`.
+        timeout: Seconds after which it is stopped, or None.
+    """
+
+    what: str
+    command: str
+    folder: Path
+    params: Mapping[str, str]
+    realised: Realised
+    variables: Mapping[str, str]
+    inputs: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    outputs: tuple[str, ...] = ()
+    timeout: float | None = None
+
+
+def execute(run: ActiveRun, work: Work, report: Callable[[str], None]) -> None:
+    """Run the command inside an open run, which it joins, and wait for it.
+
+    Args:
+        run: The run.
+        work: What to do.
+        report: Called with each line of its output.
+
+    Raises:
+        ProjectRunFailed: It ended with another exit code than 0, or took too long.
+        EnvironmentFailed: It cannot be started.
+    """
+    log_params(work.params, run=run)
+    if lock := work.realised.facts().lock:
+        log_text(lock, LOCK, run=run)
+    if work.inputs:
+        log_dict({name: digest_of(path) for name, path in work.inputs.items()}, INPUTS, run=run)
+    own = {"PREFECT_ML_RUN_ID": run.id, "PREFECT_ML_EXPERIMENT": run.experiment}
+    command = work.realised.start(
+        work.command, folder=work.folder, environ={**work.variables, **own}, reachable=tuple(work.inputs.values())
+    )
+    with tempfile.TemporaryDirectory(prefix="prefect-ml-output-") as exchange:
+        output = Path(exchange, "output.txt")
+        try:
+            code = followed(command, output, report, timeout=work.timeout, what=work.what)
+        finally:
+            keep_output(run.artifact_uri, output)
+    set_tags({"exit_code": code}, run=run)
+    if code:
+        raise ProjectRunFailed(f"{work.what} failed: its command {_ended(code)}; its output is the artifact {OUTPUT}.")
+    for path in work.outputs:
+        _keep(run, work, path)
+
+
+def followed(command: Command, output: Path, report: Callable[[str], None], *, timeout: float | None, what: str) -> int:
+    """Write and report what a command prints until it ends, and give its exit code.
+
+    Args:
+        command: The command. However this ends, nothing that it started stays behind.
+        output: File for everything that it prints.
+        report: Called with each line.
+        timeout: Seconds that it may take, or None.
+        what: How messages name it.
+
+    Raises:
+        ProjectRunFailed: It took too long.
+    """
+    late = threading.Event()
+    timer = threading.Timer(timeout, _end_late, (command, late)) if timeout else None
+    try:
+        if timer:
+            timer.start()
+        with output.open("w", encoding="utf-8", errors="replace") as file:
+            for line in command.lines():
+                file.write(line + "\n")
+                report(line)
+        code = command.wait()
+    except BaseException:  # a cancelled flow, an interrupt
+        command.stop(grace=_GRACE)
+        raise
+    finally:
+        if timer:
+            timer.cancel()
+    if late.is_set():
+        raise ProjectRunFailed(f"{what} was stopped: it ran for longer than {timeout:g} seconds.")
+    return code
+
+
+def keep_output(artifact_uri: str, output: Path) -> None:
+    """Keep what a command has printed among a run's artifacts, if that is anything."""
+    if output.exists() and output.stat().st_size:
+        put_file(output, join(artifact_uri, OUTPUT))
+
+
+def child_variables(settings: Settings, source: Mapping[str, Any]) -> dict[str, str]:
+    """Give the variables by which a project's code finds the store, and what it is itself."""
+    inherited = {key: value for key, value in child_environ().items() if not key.startswith("PREFECT__")}
+    return {
+        **inherited,
+        "PYTHONUNBUFFERED": "1",
+        "PREFECT_ML_HOME": str(settings.home),
+        "PREFECT_ML_STORE_URL": settings.store_url,
+        "PREFECT_ML_ARTIFACT_ROOT": settings.artifact_root,
+        "PREFECT_ML_PROJECT": json.dumps({name: value for name, value in source.items() if value is not None}),
+    }
+
+
+def _keep(run: ActiveRun, work: Work, path: str) -> None:
+    made, uri = work.folder / check_relative(path), join(run.artifact_uri, "outputs", check_relative(path))
+    if made.is_dir():
+        put_folder(made, uri)
+    elif made.is_file():
+        put_file(made, uri)
+    else:
+        raise ProjectRunFailed(f"{work.what} has not written {path!r}, which is named among its outputs.")
+
+
+def _end_late(command: Command, late: threading.Event) -> None:
+    late.set()
+    command.stop(grace=_GRACE)
+
+
+def _ended(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"

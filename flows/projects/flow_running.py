@@ -1,0 +1,101 @@
+"""Running a flow of a project: in a child process, with the interpreter of the project's environment."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...environments import Realised
+from ...errors import ProjectError, ProjectRunFailed, RunNotFound
+from ...running import api_url
+from ...store import get_run
+from .execution import child_variables, followed, keep_output
+from .sources import workspace
+
+if TYPE_CHECKING:
+    from .running import Ready
+
+__all__ = ["run_flow"]
+
+# For the server that Prefect starts by itself where it knows none: its first start takes longer than it is given.
+_EPHEMERAL = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+
+def run_flow(
+    ready: Ready, realised: Realised, params: Mapping[str, Any], report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run the flow and wait for it.
+
+    Returns:
+        `flow_run_id`, `state` and `result`.
+
+    Raises:
+        ProjectError: Its params do not fit, or its environment lacks prefect-ml.
+        ProjectRunFailed: It ran and failed.
+    """
+    if "prefect-ml" not in realised.facts().packages:
+        raise ProjectError(
+            f"The flow {ready.point.name!r} needs prefect-ml in its environment:"
+            f" list it in [project] dependencies of {ready.project.folder / 'pyproject.toml'}."
+        )
+    with (
+        workspace(ready.fetched, settings=ready.settings) as place,
+        tempfile.TemporaryDirectory(prefix="prefect-ml-run-") as exchange,
+    ):
+        request, answer = Path(exchange, "request.json"), Path(exchange, "answer.json")
+        request.write_text(_as_json({"entry_point": ready.point.flow, "params": {**ready.point.given, **params}}))
+        words = ["python", "-m", "prefect_ml.flows.projects.child", str(request), str(answer)]
+        command = realised.start(
+            shlex.join(words), folder=place.folder, environ=_environ(ready, realised), reachable=(Path(exchange),)
+        )
+        output = Path(exchange, "output.txt")
+        code = followed(command, output, report, timeout=ready.asked.timeout, what=_what(ready))
+        outcome: dict[str, Any] = json.loads(answer.read_text()) if answer.is_file() else {"code": code}
+        _keep(ready, outcome, output)
+    return _judged(ready, outcome)
+
+
+def _environ(ready: Ready, realised: Realised) -> dict[str, str]:
+    environ = {**_EPHEMERAL, **child_variables(ready.settings, ready.source(realised))}
+    if url := api_url(ready.settings):
+        environ["PREFECT_API_URL"] = url
+    if ready.asked.experiment is not None:
+        environ["PREFECT_ML_EXPERIMENT"] = ready.asked.experiment
+    return environ
+
+
+def _keep(ready: Ready, outcome: Mapping[str, Any], output: Path) -> None:
+    """Keep the output with the flow's run, where it has one."""
+    if run_id := outcome.get("flow_run_id"):
+        try:
+            keep_output(get_run(run_id).artifact_uri, output)
+        except RunNotFound:
+            return
+
+
+def _as_json(asked: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(asked)
+    except (TypeError, ValueError) as error:
+        raise ProjectError(f"The params of a project must be values that JSON can hold ({error}).") from error
+
+
+def _judged(ready: Ready, outcome: dict[str, Any]) -> dict[str, Any]:
+    if problem := outcome.get("refused"):
+        raise ProjectError(problem)
+    if problem := outcome.get("failed"):
+        raise ProjectRunFailed(f"{_what(ready)} failed: {problem}")
+    if "code" in outcome:
+        raise ProjectRunFailed(f"{_what(ready)} ended with exit code {outcome['code']} and left no answer.")
+    return outcome
+
+
+def _what(ready: Ready) -> str:
+    return f"The entry point {ready.point.name!r} of {ready.fetched.uri}"

@@ -1,0 +1,167 @@
+"""Entry points as Prefect flows: with a signature that Prefect makes a typed form of, and that any process can run."""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ProjectError
+from ...running import api_url
+from .model import EntryPoint, Parameter
+from .running import Asked, ProjectRun, Ready, prepare, run_ready
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+__all__ = ["flow_of", "project_flow", "run_as_flow"]
+
+_TYPES: dict[str, Callable[[str], Any]] = {"string": str, "path": str, "uri": str, "float": float, "int": int}
+_MORE = "arguments"  # of an entry point that declares no parameters: whatever its script understands
+
+
+def project_flow(
+    uri: str,
+    entry_point: str = "main",
+    *,
+    version: str | None = None,
+    environment: str | None = None,
+    experiment: str | None = None,
+    timeout: float | None = None,
+    credentials: str | None = None,
+    **options: Any,
+) -> Flow[..., ProjectRun]:
+    """Make a Prefect flow of a project's entry point: for `prefect deploy`, for subflows, for any task runner.
+
+    Its parameters are those that the entry point declares, typed and with their defaults; a dash in a name becomes an
+    underscore. Each run fetches the project anew, so that a branch means its newest commit.
+
+    Args:
+        uri: Folder or URL of the project, as in `run_project`.
+        entry_point: Which of its entry points.
+        version: Branch, tag or commit.
+        environment: Kind of environment instead of the declared one.
+        experiment: Experiment of the runs.
+        timeout: Seconds after which a run is stopped and has failed.
+        credentials: Prefect block that reads a private repository.
+        options: Every option of `prefect.flow`.
+
+    Raises:
+        ProjectError: The project cannot be had, or has no such entry point.
+    """
+    asked = Asked(str(uri), entry_point, version, environment, experiment, timeout, credentials)
+    return flow_of(prepare(asked, _silent), **options)
+
+
+def run_as_flow(ready: Ready, params: Mapping[str, Any], report: Callable[[str], None] | None) -> ProjectRun:
+    """Run an entry point as a flow run, at the Prefect API that is known."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    pinned = replace(ready, asked=replace(ready.asked, version=ready.fetched.commit or ready.asked.version))
+    flow = flow_of(pinned, written=params, report=report)
+    names = {name: key for key, name in _names(ready.point, params).items()}
+    with temporary_settings({PREFECT_API_URL: api_url(ready.settings)}):
+        return flow(**{names[name]: value for name, value in params.items()})
+
+
+def flow_of(
+    ready: Ready,
+    *,
+    written: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Flow[..., ProjectRun]:
+    """Make a Prefect flow of an entry point that was read.
+
+    Args:
+        ready: The entry point.
+        written: Values as somebody wrote them, which the record of a run repeats; among them may be ones that the
+            entry point does not declare.
+        report: Called with each line that a run prints, beside Prefect's log.
+        options: Every option of `prefect.flow`.
+    """
+    from prefect import flow
+
+    asked, point = ready.asked, ready.point
+    names = _names(point, written or {})
+    texts = {**{p.name: p.default for p in point.parameters.values() if p.default is not None}, **(written or {})}
+
+    def run(**values: Any) -> ProjectRun:
+        more: dict[str, Any] = values.pop(_MORE, None) or {}
+        params = {names[key]: value for key, value in values.items() if value is not None}
+        return _run(asked, {**_as_written(point, params, texts), **more}, report)
+
+    run.__name__ = re.sub(r"\W", "_", point.name)
+    run.__qualname__ = run.__name__
+    run.__doc__ = f"Run the entry point {point.name!r} of the project {ready.project.name!r}."
+    run.__signature__ = _signature(point, names)  # pyright: ignore[reportFunctionMemberAccess]
+    title = re.sub(r"[/%&><]", "-", f"{ready.project.name}-{point.name}")
+    wanted: Any = {"name": title, **options}
+    return flow(**wanted)(run)
+
+
+def _run(asked: Asked, params: Mapping[str, Any], report: Callable[[str], None] | None) -> ProjectRun:
+    from prefect import get_run_logger
+
+    logger: Any = get_run_logger()
+
+    def say(line: str) -> None:
+        logger.info("%s", line)
+        if report:
+            report(line)
+
+    return run_ready(prepare(asked, say), params, say)
+
+
+def _names(point: EntryPoint, written: Mapping[str, Any]) -> dict[str, str]:
+    """Give the parameters' names by the names that they have in Python.
+
+    Raises:
+        ProjectError: Two would have the same.
+    """
+    names: dict[str, str] = {}
+    for name in dict.fromkeys([*point.parameters, *written]):
+        key = re.sub(r"\W", "_", name)
+        key = f"_{key}" if not key or key[0].isdigit() else f"{key}_" if keyword.iskeyword(key) else key
+        if key in names:
+            raise ProjectError(
+                f"The parameters {names[key]!r} and {name!r} of {point.name!r} are the same in Python; rename one."
+            )
+        names[key] = name
+    return names
+
+
+def _signature(point: EntryPoint, names: Mapping[str, str]) -> inspect.Signature:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    made: list[inspect.Parameter] = []
+    for key, name in names.items():
+        declared = point.parameters.get(name) or Parameter(name, default="")
+        convert = _TYPES[declared.type]
+        default = inspect.Parameter.empty if declared.default is None else convert(declared.default)
+        made.append(inspect.Parameter(key, kind, default=default, annotation=convert))
+    if not point.parameters:
+        optional = inspect.Parameter(_MORE, kind, default=None, annotation=dict[str, Any] | None)
+        made.append(optional)
+    made.sort(key=lambda one: one.default is not inspect.Parameter.empty)
+    return inspect.Signature(made, return_annotation=ProjectRun)
+
+
+def _as_written(point: EntryPoint, params: Mapping[str, Any], texts: Mapping[str, Any]) -> dict[str, Any]:
+    """Prefer the text that somebody wrote to what Prefect has made of it: 0.10, where the value is 0.1."""
+    return {name: _text_of(point.parameters.get(name), value, texts.get(name)) for name, value in params.items()}
+
+
+def _text_of(declared: Parameter | None, value: Any, text: Any) -> Any:
+    if declared is None or not isinstance(text, str):
+        return value
+    try:
+        return text if _TYPES[declared.type](text) == value else value
+    except ValueError:
+        return value
+
+
+def _silent(_: str) -> None:
+    """Report nothing."""
