@@ -215,6 +215,23 @@ def test_a_server_that_gives_no_single_commit_gives_everything(
         fetch(repository.bare, version="d" * 40, settings=settings)
 
 
+def test_what_a_killed_fetch_has_left_does_no_harm(settings: Settings, repository: Repository) -> None:
+    fetch(repository.bare, version="v1", settings=settings)
+    clone = next((settings.home / "projects").glob("*/repository.git"))
+    (clone / "shallow.lock").touch()
+    assert fetch(repository.bare, version="v2", settings=settings).commit == repository.commits[1]
+    for pack in (clone / "objects").rglob("*"):
+        if pack.is_file():
+            pack.chmod(0o644)
+            pack.write_bytes(pack.read_bytes()[:20])
+    assert fetch(repository.bare, version="main", settings=settings).commit == repository.commits[2]
+    new = commit(repository.work, "4")
+    git(repository.work, "push", str(repository.bare), "main")
+    (clone / "HEAD").unlink()
+    found = fetch(repository.bare, settings=settings)
+    assert (found.commit, (found.folder / "top.py").read_text()) == (new, "4")
+
+
 def test_submodules_come_along(settings: Settings, repository: Repository, tmp_path: Path) -> None:
     lib = tmp_path / "lib"
     lib.mkdir()
@@ -434,6 +451,19 @@ def test_a_folder_on_s3_is_a_project_and_an_input(s3: Any, home: Path) -> None:
         download("s3://bucket/projects/none", settings=settings)
     with pytest.raises(ProjectError, match="is a file"):
         fetch("s3://bucket/projects/digits/train.py", settings=settings)
+    wrong = json.dumps({**s3.options, "secret": "not-the-one"})
+    with pytest.raises(ProjectError, match="check its credentials") as caught:
+        fetch("s3://bucket/projects/digits", settings=load_settings(storage_options=wrong, artifact_root="s3://bucket"))
+    assert "not-the-one" not in str(caught.value)
+
+
+def test_an_artifact_that_was_changed_is_no_input(settings: Settings, store: Any, home: Path) -> None:
+    with prefect_ml.start_run() as run:
+        prefect_ml.log_text("one", "out/a.txt")
+    next((home / "artifacts").rglob("a.txt")).write_text("two")
+    with pytest.raises(ProjectError, match="is not the file that was logged"):
+        download(f"runs:/{run.id}/out", settings=settings)
+    assert not list((home / "inputs").rglob("*.txt"))
 
 
 def test_a_download_is_made_again_only_when_the_other_side_has_changed(settings: Settings, web: Web) -> None:

@@ -326,7 +326,7 @@ def test_a_repository_is_fetched_over_ssh(
     assert short.commit == found.commit
     with pytest.raises(ProjectError, match="no repository"):
         fetch(f"{place}/open/nothing.git", settings=settings)
-    with pytest.raises(ProjectError, match="needs authentication"):
+    with pytest.raises(ProjectError, match="needs authentication; see that ssh has a key"):
         fetch(f"ssh://nobody-here@127.0.0.1:{ssh}/x.git", settings=settings)
     monkeypatch.setenv("GIT_SSH_COMMAND", os.environ["GIT_SSH_COMMAND"].replace("/known", "/nowhere"))
     with pytest.raises(ProjectError, match="not known to ssh"):

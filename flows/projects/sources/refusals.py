@@ -45,7 +45,9 @@ def refusal(failed: GitFailed, shown: str, *, with_login: bool) -> ProjectError:
     if _DENIED.search(said):
         if with_login:
             return ProjectError(f"{shown} refuses these credentials; see that they are valid and may read it.")
-        advice = "give credentials that may read it, or check its name, as some hosts hide what they do not have"
+        over_http = shown.startswith(("https://", "http://"))
+        advice = "give credentials" if over_http else "see that ssh has a key (in its agent, if it has a passphrase)"
+        advice += " that may read it, or check its name, as some hosts hide what they do not have"
         return ProjectError(f"The repository {shown} needs authentication; {advice}.")
     if _ABSENT.search(said):
         return ProjectError(f"There is no repository at {shown}; check the address.")

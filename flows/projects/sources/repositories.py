@@ -9,7 +9,7 @@ from pathlib import Path
 from ....errors import ProjectError
 from ....settings import Settings
 from .address import Address, Login
-from .cache import arriving_in, key_of, locked, projects_of, touch
+from .cache import arriving_in, key_of, locked, projects_of, remove_tree, touch
 from .git import Git, GitFailed, signed_in
 from .model import Report
 from .refusals import ambiguous_version, no_such_version, refusal
@@ -22,6 +22,8 @@ _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _ONLY_WHOLE = re.compile(
     r"not our ref|unadvertised|not allowed|find remote ref|no such remote ref|shallow", re.IGNORECASE
 )
+# What a process that was killed may have left of our own clone, which then is made anew.
+_BROKEN = re.compile(r"\.lock'|corrupt|bad object|missing|packfile|object file|bad config|not a git repository")
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,12 @@ class _Clone:
     cache: Path
     with_login: bool
 
+    @property
+    def bare(self) -> Path:
+        return self.cache / "repository.git"
+
     def run(self, *arguments: str) -> str:
-        return self.git.run(f"--git-dir={self.cache / 'repository.git'}", *arguments)
+        return self.git.run(f"--git-dir={self.bare}", *arguments)
 
     def tree(self, commit: str) -> Path:
         # By its own name, because people read it in listings and a project may be called like its folder.
@@ -107,11 +113,21 @@ def _bring(clone: _Clone, found: Wanted, report: Report) -> str:
     lock = clone.cache.parent / f"{clone.cache.name}.lock"
     with locked(lock, report=report, waiting=f"Waiting for another process, which is fetching {shown}"):
         try:
-            commit = _fetch(clone, found, report)
-            if not clone.tree(commit).is_dir():
-                _check_out(clone, commit)
+            return _fetch_tree(clone, found, report)
+        except GitFailed as failed:
+            if not _BROKEN.search(failed.said):
+                raise clone.refused(failed) from None
+        try:
+            remove_tree(clone.bare)
+            return _fetch_tree(clone, found, report)
         except GitFailed as failed:
             raise clone.refused(failed) from None
+
+
+def _fetch_tree(clone: _Clone, found: Wanted, report: Report) -> str:
+    commit = _fetch(clone, found, report)
+    if not clone.tree(commit).is_dir():
+        _check_out(clone, commit)
     return commit
 
 
@@ -126,7 +142,7 @@ def _fetch(clone: _Clone, found: Wanted, report: Report) -> str:
     report(f"Fetching {found.version or 'the default branch'} of {clone.address.shown}")
     if commit is not None and _fetch_alone(clone, commit):
         return commit
-    whole = ["--unshallow"] if (clone.cache / "repository.git" / "shallow").is_file() else []
+    whole = ["--unshallow"] if (clone.bare / "shallow").is_file() else []
     clone.run("fetch", "--quiet", "--force", *whole, "--", clone.address.location, *_EVERYTHING)
     return _completed(clone, found)
 
@@ -160,7 +176,7 @@ def _check_out(clone: _Clone, commit: str) -> None:
         tree.mkdir(parents=True)
         git.run("init", "--quiet", "--template=", folder=tree)
         git.run("remote", "add", "--", "origin", clone.address.location, folder=tree)
-        source = str(clone.cache / "repository.git")
+        source = str(clone.bare)
         git.run("-c", "protocol.file.allow=always", "fetch", "--quiet", "--depth=1", "--no-tags", "--", source, commit,
                 folder=tree)  # fmt: skip
         git.run("checkout", "--quiet", "--force", "--detach", commit, folder=tree)
