@@ -10,6 +10,7 @@ import click
 
 from .compare import compare, diff, report
 from .output import is_terminal, json_option, print_json, show_pairs, show_table, text_of
+from .projects import rerun
 from .run_ids import find_run, way_back
 from .run_table import main_metric, show_runs
 from .runs_change import delete, export, move, restore
@@ -32,7 +33,7 @@ def runs() -> None:
 runs.add_command(compare)
 runs.add_command(diff)
 runs.add_command(report)
-for _command in (delete, restore, move, export):
+for _command in (delete, restore, move, export, rerun):
     runs.add_command(_command)
 
 
@@ -98,8 +99,11 @@ def show_run(run_id: str, as_json: bool) -> None:
             "Tags": _lines(run.tags),
             "Artifacts": run.artifact_uri,
             "Project": run.source.project,
+            "Folder": run.source.subfolder,
+            "Version": run.source.version,
             "Entry point": run.source.entry_point,
             "Commit": run.source.commit and run.source.commit + (" with local changes" if run.source.dirty else ""),
+            "Environment": run.source.environment,
             "Flow run": run.flow_run_id,
             "Task run": run.task_run_id,
         }

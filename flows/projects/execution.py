@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -70,7 +71,8 @@ def execute(run: ActiveRun, work: Work, report: Callable[[str], None]) -> None:
     if lock := work.realised.facts().lock:
         log_text(lock, LOCK, run=run)
     if work.inputs:
-        log_dict({name: digest_of(path) for name, path in work.inputs.items()}, INPUTS, run=run)
+        digests = {name: digest_of(path) for name, path in work.inputs.items()}
+        log_dict({"cwd": os.getcwd(), "digests": digests}, INPUTS, run=run)
     own = {"PREFECT_ML_RUN_ID": run.id, "PREFECT_ML_EXPERIMENT": run.experiment}
     command = work.realised.start(
         work.command, folder=work.folder, environ={**work.variables, **own}, reachable=tuple(work.inputs.values())

@@ -21,12 +21,13 @@ from ...store.artifacts import fetch as fetch_artifact
 from ...store.run_artifacts import download_artifacts
 from .descriptor import read_project
 from .execution import INPUTS, LOCK
-from .running import Asked, Ready, Report, run_ready, to_stderr
+from .running import Again, Asked, Ready, Report, run_ready, to_stderr
 from .sources import Fetched, apply_patch, checkout, digest_of, fetch
 
 __all__ = ["MetricDifference", "Verdict", "rerun"]
 
 _TOLERANCE = 1e-9
+_URL = re.compile(r"[A-Za-z][\w+.-]+:/")
 _LEFT_OUT = re.compile(r"^# Left out: (.+)$", re.MULTILINE)
 
 
@@ -105,7 +106,8 @@ def rerun(
     try:
         with _as_it_was(run, settings, credentials, report) as ready:
             asked = replace(ready.asked, timeout=timeout, experiment=run.experiment)
-            ran = run_ready(replace(ready, asked=asked), run.params, report, name=f"{run.name}-again")
+            again = Again(run.id, f"{run.name}-again", _inputs_of(run).cwd)
+            ran = run_ready(replace(ready, asked=asked), run.params, report, again=again)
     except _Missing as error:
         return Verdict("not possible", run_id, missing=tuple(str(part) for part in error.args), tolerance=tolerance)
     return _judged(run, get_run(ran.run_id), tolerance)
@@ -144,19 +146,32 @@ def _unknown(run: Run) -> Generator[str]:
         yield "Its code differed from the commit, and the changes were not kept."
 
 
-def _changed_inputs(run: Run) -> Generator[str]:
+@dataclass(frozen=True)
+class _Inputs:
+    """What a run's parameters of type path held, and where relative ones began."""
+
+    digests: Mapping[str, str]
+    cwd: Path | None = None
+
+
+def _inputs_of(run: Run) -> _Inputs:
     try:
-        recorded: dict[str, str] = json.loads(_text_of(run, INPUTS))
+        recorded = json.loads(_text_of(run, INPUTS))
     except ArtifactError:
-        return  # it had none
-    for name, digest in recorded.items():
+        return _Inputs({})  # it had none
+    return _Inputs(recorded["digests"], Path(recorded["cwd"]))
+
+
+def _changed_inputs(run: Run) -> Generator[str]:
+    inputs = _inputs_of(run)
+    for name, digest in inputs.digests.items():
+        place = run.params[name]
         try:
-            now = digest_of(run.params[name])
+            now = digest_of(place if _URL.match(place) else (inputs.cwd or Path()) / place)
         except PrefectMLError as error:
             yield f"The input {name!r} is gone: {error}"
             continue
         if now != digest:
-            place = run.params[name]
             yield f"The input {name!r} ({place}) has changed: it had the digest {digest[:12]}, and has {now[:12]} now."
 
 

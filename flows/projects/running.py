@@ -24,6 +24,7 @@ from .parameters import Checked, check_params, command_of
 from .sources import Fetched, download, fetch, workspace
 
 __all__ = [
+    "Again",
     "Asked",
     "ProjectRun",
     "Ready",
@@ -87,6 +88,21 @@ class ProjectRun:
     state: str
     result: Any
     environment: str
+
+
+@dataclass(frozen=True)
+class Again:
+    """A run that is to be repeated.
+
+    Attributes:
+        run_id: Its id.
+        name: Name of the repetition.
+        cwd: Where relative paths among its params started; None where it had none.
+    """
+
+    run_id: str
+    name: str
+    cwd: Path | None
 
 
 @dataclass(frozen=True)
@@ -205,7 +221,7 @@ def prepare(asked: Asked, report: Report) -> Ready:
 
 
 def run_ready(
-    ready: Ready, params: Mapping[str, Any], report: Report, *, outputs: Sequence[str] = (), name: str | None = None
+    ready: Ready, params: Mapping[str, Any], report: Report, *, outputs: Sequence[str] = (), again: Again | None = None
 ) -> ProjectRun:
     """Run a command as a tracked run of this process: that of the Prefect run around it, if there is one.
 
@@ -214,13 +230,13 @@ def run_ready(
         params: Values of its parameters.
         report: Called with each line that is printed.
         outputs: Files and folders that the command writes, relative to the project, to keep among the artifacts.
-        name: Name of the run, instead of that of project and entry point.
+        again: What this repeats, if anything.
     """
     point, settings = ready.point, ready.settings
-    checked = checked_params(ready, params, report)
+    checked = checked_params(ready, params, report, cwd=again and again.cwd)
     realised = ready.realised(report)
     source = ready.source(realised)
-    run = open_scope(_scope(ready, realised, source, name))
+    run = open_scope(_scope(ready, realised, source, again))
     with closing(run), entered(run), workspace(ready.fetched, settings=settings) as place:
         work = Work(
             what=f"The entry point {point.name!r} of {ready.fetched.uri}",
@@ -238,14 +254,14 @@ def run_ready(
     return ready.outcome(realised, ended)
 
 
-def checked_params(ready: Ready, params: Mapping[str, Any], report: Report) -> Checked:
+def checked_params(ready: Ready, params: Mapping[str, Any], report: Report, *, cwd: Path | None = None) -> Checked:
     """Check the values of a command's parameters, and bring to this machine what those of type path name.
 
     Raises:
         ProjectError: Some do not fit.
     """
     bring = functools.partial(download, settings=ready.settings, report=report)
-    checked = check_params(ready.point, params, folder=ready.project.folder, download=bring)
+    checked = check_params(ready.point, params, folder=ready.project.folder, cwd=cwd, download=bring)
     for warning in checked.warnings:
         report(warning)
     return checked
@@ -278,15 +294,16 @@ def realised_of(project: Project, kind: str | None, settings: Settings, report: 
     return realise(declaration_for(project, kind), root=settings.environments, report=report)
 
 
-def _scope(ready: Ready, realised: Realised, source: Mapping[str, Any], name: str | None) -> Scope:
+def _scope(ready: Ready, realised: Realised, source: Mapping[str, Any], again: Again | None) -> Scope:
     """Ask for a run that says whose code it runs, and with which software: not this process's own."""
     facts = realised.facts()
     software = RunEnvironment.of(facts.python, facts.platform, facts.packages)
     return Scope(
-        name=name or f"{ready.project.name}-{ready.point.name}",
+        name=again.name if again else f"{ready.project.name}-{ready.point.name}",
+        tags={"rerun_of": again.run_id} if again else {},
         experiment=ready.asked.experiment,
         entry_point=ready.point.name,
-        file=str(ready.fetched.folder / "project") if ready.fetched.in_place else None,
+        file=str(ready.fetched.folder) if ready.fetched.in_place else None,
         given=Given(software, source),
     )
 

@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[\w@%+:./,=-]+", re.ASCII)
 _IN_DOUBLE_QUOTES = re.compile(r'([\\"$`])')
 _OPENERS = {
     "$((": "arithmetic",
-    "((": "arithmetic",
+    "((": "arithmetic command",
     "$[": "old arithmetic",
     "[[": "test",
     "$(": "substitution",
@@ -32,6 +32,7 @@ _OPENERS = {
 }
 _FRAGILE = {
     "arithmetic": "arithmetic",
+    "arithmetic command": "arithmetic",
     "old arithmetic": "arithmetic",
     "test": "[[ ]]",
     "brace": "${ }",
@@ -39,6 +40,7 @@ _FRAGILE = {
     "ansi": "$' '",
 }
 _CLOSERS = {"old arithmetic": "]", "brace": "}", "backtick": "`", "ansi": "'", "single": "'", "double": '"'}
+_CASE = re.compile(r"case[\s\\]")
 _SECOND_SHELL = re.compile(r"(?:^|[\s/])(?:ba|da|z|k|a)?sh(?:\s+-o\s+\w+|\s+[-+]\w+)*\s+-\w*c\s+\S*$")
 _EVALUATES = re.compile(
     r"^\s*(?:(?:\w+=\S*|command|builtin|exec|sudo|then|do|else|elif|if|while|until|time|!|\{)\s+)*"
@@ -71,12 +73,13 @@ def fill(pieces: Sequence[str | Placeholder], values: Mapping[str, str], extra: 
     """
     scanner = _Scanner()
     filled: list[str] = []
-    for piece in pieces:
+    for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
         if isinstance(piece, str):
             scanner.feed(piece)
             filled.append(piece)
-        else:
-            filled.append(scanner.written(piece.name, values[piece.name]))
+        else:  # in `2>file` a bare number would be a file descriptor
+            redirected = isinstance(following, str) and following[:1] in ("<", ">")
+            filled.append(scanner.written(piece.name, values[piece.name], quoted=redirected))
     if not extra:
         return "".join(filled)
     if not scanner.complete:
@@ -98,11 +101,11 @@ def check_contexts(pieces: Sequence[str | Placeholder]) -> None:
 def _ended(command: str) -> str:
     """Take from a command's end what would keep words from being appended."""
     text = command.rstrip()
-    if (len(text) - len(text.rstrip("\\"))) % 2 == 0:
-        return text
-    if command[len(text) :][:1] in ("", "\n"):  # each line ends in a backslash, the last one too
-        return text[:-1].rstrip()
-    return command[: len(text) + 1]  # an escaped blank
+    while (len(text) - len(text.rstrip("\\"))) % 2:
+        if command[len(text) :][:1] not in ("", "\n"):
+            return command[: len(text) + 1]  # an escaped blank
+        text = text[:-1].rstrip()  # each line ends in a backslash, the last one too
+    return text
 
 
 @dataclass
@@ -128,7 +131,7 @@ class _Scanner:
     frames: list[_Frame] = field(default_factory=lambda: [_Frame("command")])
     escaping: bool = False
     comment: bool = False
-    here_document: bool = False
+    unclear: str = ""  # what keeps the rest of the command from being understood
     before: str = "\n"  # the character before, which says whether a word starts
 
     @property
@@ -137,26 +140,27 @@ class _Scanner:
 
     @property
     def complete(self) -> bool:
-        return len(self.frames) == 1 and not self.comment and not self.here_document
+        return len(self.frames) == 1 and not self.comment and not self.unclear
 
     def feed(self, text: str) -> None:
         at = 0
         while at < len(text):
+            escaped = self.escaping
             step = self._step(text, at)
-            self.before = text[at + step - 1]
+            here = text[at + step - 1]
             at += step
+            # A backslash and a line break are nothing at all; another escaped character is part of a word.
+            if not self.escaping and not (escaped and here == "\n"):
+                self.before = "x" if escaped else here
 
-    def written(self, name: str, value: str) -> str:
-        """Write a value so that it arrives as it is where the scanner stands."""
-        if self.here_document:
-            raise BadCommand(
-                f"{{{name}}}", f"the placeholder `{{{name}}}` comes after a here-document; hand it over before"
-            )
+    def written(self, name: str, value: str, *, quoted: bool = False) -> str:
+        """Write a value so that it arrives as it is where the scanner stands; bare ones in quotes if need be."""
+        placeholder = f"{{{name}}}"
+        if self.unclear:
+            raise BadCommand(placeholder, f"the placeholder `{placeholder}` comes after {self.unclear}; put it before")
         if self.escaping or (self.before == "$" and self.top.kind != "single"):
             sign = "\\" if self.escaping else "$"
-            raise BadCommand(
-                f"{{{name}}}", f"`{sign}` stands before the placeholder `{{{name}}}`; put a space between them"
-            )
+            raise BadCommand(placeholder, f"`{sign}` stands before the placeholder `{placeholder}`; part them")
         self.before = "x"
         fragile = self._fragile()
         if fragile is not None and not self.comment:
@@ -166,7 +170,7 @@ class _Scanner:
         if self.top.holds_commands:
             self.top.said += "x"
             # A line break would end the comment, and what follows it would be a command.
-            return _bare(" ".join(value.split()) if self.comment else value)
+            return _bare(" ".join(value.split()) if self.comment else value, quoted=quoted)
         if self.top.kind == "single":
             return value.replace("'", "'\\''")
         return _IN_DOUBLE_QUOTES.sub(r"\\\1", value)
@@ -203,33 +207,41 @@ class _Scanner:
         return self._close_fragile(text, at) or self._open(text, at) or self._plain(text, at)
 
     def _open(self, text: str, at: int) -> int:
-        top = self.top
-        # Within "${...}" too, a single quote is a character like any other.
-        quoted = top.kind == "double" or (top.kind == "brace" and self.frames[-2].kind == "double")
         for opener, kind in _OPENERS.items():
-            bare = opener in ("((", "[[")
-            if text.startswith(opener, at) and (not bare or (top.holds_commands and self._at_word_start())):
-                if quoted and opener in ("'", "$'"):
-                    return 0
+            if text.startswith(opener, at) and self._opens(opener):
                 return self._push(kind, len(opener))
         return 0
+
+    def _opens(self, opener: str) -> bool:
+        top = self.top
+        if opener in ("((", "[["):
+            return top.holds_commands and self._at_word_start()
+        if opener in ("'", '"', "$'") and top.kind.endswith(("arithmetic", "arithmetic command")):
+            self.unclear = "a quote in arithmetic"
+        if opener in ("'", "$'"):
+            if top.kind == "brace" and any(frame.kind == "double" for frame in self.frames):
+                self.unclear = "a single quote in `${...}` in double quotes"  # shells differ on what it means
+            return top.kind != "double"
+        return True
 
     def _plain(self, text: str, at: int) -> int:
         here, top = text[at], self.top
         if not top.holds_commands:
             return 1
+        if here == "#" and self.before == ")":
+            self.unclear = "`)#`"
         if here == "#" and self._at_word_start():
             self.comment = True
         elif here == "(":
             self._push("subshell", 1)
         elif here == ")" and top.kind != "command":
             self._close()
+        elif text.startswith("<<<", at):
+            return 3
         elif text.startswith("<<", at):
-            here_string = text.startswith("<<<", at)
-            self.here_document |= not here_string
-            return 3 if here_string else 2
-        elif top.kind == "substitution" and re.compile(r"case\s").match(text, at) and self._at_word_start():
-            raise BadCommand("", "`case` within `$(...)` is not understood; put it into a script")
+            self.unclear = "a here-document"
+        elif _CASE.match(text, at) and self._at_word_start() and any(f.kind == "substitution" for f in self.frames):
+            self.unclear = "`case` in `$(...)`"
         elif here in ";&|\n":
             top.said = ""
         else:
@@ -240,15 +252,18 @@ class _Scanner:
         here, top = text[at], self.top
         if top.kind == "test":
             return self._close(2) if text.startswith("]]", at) else 0
-        if top.kind != "arithmetic":
+        if top.kind == "old arithmetic" and here == "[":
+            self.unclear = "`[` in `$[...]`"
+        if top.kind not in ("arithmetic", "arithmetic command"):
             return 0
-        if here == "(":
-            top.parentheses += 1
+        if here in "()" and (here == "(" or top.parentheses):
+            top.parentheses += 1 if here == "(" else -1
             return 1
-        if here == ")" and top.parentheses:
-            top.parentheses -= 1
-            return 1
-        return self._close(2 if text.startswith("))", at) else 1) if here == ")" else 0
+        if text.startswith("))", at):
+            return self._close(2)
+        if here == ")":
+            self.unclear = "`((` without `))`"
+        return 0
 
     def _push(self, kind: str, length: int) -> int:
         self.frames.append(_Frame(kind))
@@ -264,8 +279,8 @@ class _Scanner:
             self.top.said += text
 
     def _at_word_start(self) -> bool:
-        return self.before in " \t\n;&|()<>"
+        return self.before in " \t\n;&|(<>"
 
 
-def _bare(value: str) -> str:
-    return value if _BARE.fullmatch(value) else "'" + value.replace("'", "'\"'\"'") + "'"
+def _bare(value: str, *, quoted: bool = False) -> str:
+    return value if _BARE.fullmatch(value) and not quoted else "'" + value.replace("'", "'\"'\"'") + "'"

@@ -58,6 +58,9 @@ def code_section(run: Run) -> list[str]:
     changed = {True: " with local changes", False: "", None: ""}[source.dirty]
     rows = [
         ("Project", source.project),
+        ("Folder", source.subfolder),
+        ("Version", source.version),
+        ("Environment", source.environment),
         ("Entry point", source.entry_point),
         ("Commit", source.commit and source.commit + changed),
         ("Branch", source.branch),

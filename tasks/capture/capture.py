@@ -151,7 +151,7 @@ def capture_source(file: str | None, entry_point: str | None, store: Store, give
     """Prepare to say what a run ran.
 
     Args:
-        file: The file that its code is in.
+        file: The file, or the folder, that its code is in.
         entry_point: What of it is called.
         store: Where the run is kept.
         given: What the caller knows better.
@@ -218,6 +218,8 @@ _shared = _Shared()
 
 def _folder_of(file: str) -> Path | None:
     path = Path(file).absolute()
+    if path.is_dir():
+        return path
     return path.parent if path.exists() or (path.suffix == ".ipynb" and path.parent.is_dir()) else None
 
 
