@@ -3,10 +3,11 @@
 from .conda_file import CONDA_TOOLS, conda_tool
 from .model import Declared, Kind
 from .pyproject import project_table, requirement_name
-from .reading import declared_of, declared_of_lock, project_folder
+from .reading import DECLARING, declared_of, declared_of_lock, project_folder
 
 __all__ = [
     "CONDA_TOOLS",
+    "DECLARING",
     "Declared",
     "Kind",
     "conda_tool",

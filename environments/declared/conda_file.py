@@ -22,8 +22,8 @@ __all__ = ["CONDA_TOOLS", "conda_tool", "from_conda", "python_of_conda"]
 
 CONDA_TOOLS = ("micromamba", "mamba", "conda", "pixi")
 _SPEC = re.compile(r"(?:(?P<channel>\S+?)::)?(?P<name>[\w.-]+?)\s*(?P<version>[=<>!~ ].*)?")
-_EXACT = re.compile(r"(?P<sign>=?=?)\s*(?P<version>[\w.!+*]+)(?:\s*=\s*|\s+)?(?P<build>[\w.*]+)?")
-_CLAUSE = re.compile(r"(?P<sign>>=|<=|==|!=|~=|>|<|=)\s*(?P<version>[\w.!+*]+)")
+_EXACT = re.compile(r"(?P<sign>=?=?)\s*(?P<version>[\w*][\w.!+*]*)(?:\s*=\s*|\s+)?(?P<build>[\w.*]+)?")
+_CLAUSE = re.compile(r"(?P<sign>>=|<=|==|!=|~=|>|<|=)\s*(?P<version>[\w*][\w.!+*]*)")
 _GPU = re.compile("cuda|gpu|rocm", re.IGNORECASE)
 
 

@@ -17,12 +17,12 @@ from .pyproject import dependencies_of, from_pyproject, from_uv_lock, python_of
 from .python_env import from_python_env, python_of_python_env
 from .requirements import read_requirements, without_own
 
-__all__ = ["declared_of", "declared_of_lock", "project_folder"]
+__all__ = ["DECLARING", "declared_of", "declared_of_lock", "project_folder"]
 
 # What says most exactly which packages are meant goes first.
-_DECLARING = ("requirements.lock", "uv.lock", "python_env.yaml", "conda.yaml", "requirements.txt", "pyproject.toml")
+DECLARING = ("requirements.lock", "uv.lock", "python_env.yaml", "conda.yaml", "requirements.txt", "pyproject.toml")
 _NAMED = re.compile(r"""^(python_env|conda_env):[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
-_MARKS = (*_DECLARING, "prefect.yaml", "MLproject")
+_MARKS = (*DECLARING, "prefect.yaml", "MLproject")
 
 
 def declared_of(
@@ -105,7 +105,7 @@ def _named(folder: Path, kind: Kind | None, python_env: Path | None, conda_env: 
 
 
 def _found(folder: Path, kind: Kind | None) -> Declared:
-    names = [name for name in _DECLARING if (folder / name).is_file()]
+    names = [name for name in DECLARING if (folder / name).is_file()]
     if kind == "conda":
         if "conda.yaml" not in names:
             raise EnvironmentFailed(f"The project {folder} has no conda.yaml; leave the kind out, or write one.")
@@ -166,7 +166,7 @@ def _at_hand(folder: Path, python_env: Path | None, conda_env: Path | None) -> D
 
 def _python_said(folder: Path, python_env: Path | None, conda_env: Path | None) -> str | None:
     named = python_env is not None or conda_env is not None
-    first = None if named else next((name for name in _DECLARING if (folder / name).is_file()), None)
+    first = None if named else next((name for name in DECLARING if (folder / name).is_file()), None)
     if first == "python_env.yaml":
         python_env = folder / first
     if first == "conda.yaml":
