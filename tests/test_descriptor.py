@@ -50,7 +50,7 @@ def test_the_shapes_that_people_write_are_understood() -> None:
         "word": ("string", None),
         "any": ("string", None),
     }
-    assert project.find("été").command == 'python report.py "naïve – 数据"'
+    assert project.find("été").command == 'python report.py "naïve, 数据"'
 
 
 def test_defaults_are_kept_as_they_were_written() -> None:
@@ -241,7 +241,7 @@ def test_scripts_are_entry_points_by_convention() -> None:
         "tools/both.py": "python tools/both.py",
     }
     assert project.find("tools/{odd} name").command == "python 'tools/{{odd}} name.py'"
-    with pytest.raises(ProjectError, match="can be tools/both.py or tools/both.sh"):
+    with pytest.raises(ProjectError, match=r"can be tools/both\.py or tools/both\.sh"):
         project.find("tools/both")
     for outside in ("main", "../conda/train.py", str(SAMPLES / "conda" / "train.py"), "train.txt", "", ".", "a\0b"):
         with pytest.raises(ProjectError, match="no entry point"):
@@ -316,8 +316,27 @@ def test_a_prefect_yaml_that_is_wrong_is_named(tmp_path: Path, content: str) -> 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.dates())
 NAMES = st.sampled_from(
-    "name conda_env python_env docker_env entry_points image volumes environment main parameters command type default"
-    " description x type:float << {x} ${y}".split(" ")
+    [
+        "name",
+        "conda_env",
+        "python_env",
+        "docker_env",
+        "entry_points",
+        "image",
+        "volumes",
+        "environment",
+        "main",
+        "parameters",
+        "command",
+        "type",
+        "default",
+        "description",
+        "x",
+        "type:float",
+        "<<",
+        "{x}",
+        "${y}",
+    ]
 )
 TREES = st.recursive(
     PLAIN | NAMES,
@@ -334,10 +353,10 @@ LINES = st.lists(
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=80) | LINES.map(str.encode) | TREES.map(lambda tree: yaml.safe_dump(tree).encode()))
 def test_whatever_a_descriptor_contains_it_is_a_project_or_an_error(tmp_path: Path, content: bytes) -> None:
+    said = None
     try:
-        project = described(tmp_path, content)
+        points = described(tmp_path, content).entry_points
     except ProjectError as error:
-        assert str(error).startswith(f"{tmp_path / 'MLproject'}:")
-        assert "\n" not in str(error)
-    else:
-        assert all(point.command for point in project.entry_points.values())
+        points, said = {}, str(error)
+    assert all(point.command for point in points.values())
+    assert said is None or (said.startswith(f"{tmp_path / 'MLproject'}:") and "\n" not in said)

@@ -84,7 +84,8 @@ def _is_templated(value: Any, depth: int = 20) -> bool:
         return "{{" in value
     if not depth or not isinstance(value, dict | list):
         return False
-    inner: Any = cast("dict[Any, Any]", value).values() if isinstance(value, dict) else value
+    whole = cast("dict[Any, Any] | list[Any]", value)
+    inner = whole.values() if isinstance(whole, dict) else whole
     return any(_is_templated(item, depth - 1) for item in inner)
 
 
