@@ -166,6 +166,7 @@ class Control:
             self._lose(number, run, error)
         elif run.status in _ENDED:
             value, pruned = self._outcome(run)
+            self.search.report(number, self._points(run))
             self.search.tell(number, value, pruned=pruned)
             self._count(run, value, pruned=pruned)
         else:  # its process has not said its last word
@@ -207,7 +208,8 @@ class Control:
             run = self._read(number)
             if run is None or run.status != "Running" or run.tags.get(PRUNE) == ATTEMPT.format(run.attempt):
                 continue
-            if self.search.is_hopeless(number, self._points(run)):
+            self.search.report(number, self._points(run))
+            if self.search.is_hopeless(number):
                 self.run.writer.post(tags_entry(run.id, {PRUNE: ATTEMPT.format(run.attempt)}))
 
     def _points(self, run: Run) -> Generator[tuple[int, float]]:

@@ -8,6 +8,7 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, Th
 from typing import Any, Protocol, cast
 
 from ...errors import ProjectError
+from .target import SentTarget
 from .trial import Job, run_trial
 
 __all__ = ["Ended", "LocalPool", "Pool", "PrefectPool", "task_runner_of"]
@@ -35,7 +36,7 @@ class Pool(Protocol):
 class LocalPool:
     """Threads or processes of this machine, without Prefect."""
 
-    def __init__(self, kind: str, parallel: int, target: bytes) -> None:
+    def __init__(self, kind: str, parallel: int, target: SentTarget) -> None:
         self._kind = kind
         self._parallel = parallel
         self._target = target
@@ -70,7 +71,7 @@ class LocalPool:
 class PrefectPool:
     """Task runs of the flow run around us, on its task runner."""
 
-    def __init__(self, target: bytes) -> None:
+    def __init__(self, target: SentTarget) -> None:
         from prefect import task
         from prefect.cache_policies import NO_CACHE
 

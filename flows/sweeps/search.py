@@ -80,14 +80,17 @@ class Search:
         )
         self._study.add_trial(made)
 
-    def is_hopeless(self, number: int, points: Points) -> bool:
-        """Whether an open trial should stop, given all that it has reported so far."""
+    def is_hopeless(self, number: int) -> bool:
+        """Whether an open trial should stop, given what it has reported so far."""
+        return bool(self._open[number].should_prune())
+
+    def report(self, number: int, points: Points) -> None:
+        """Take all that an open trial has reported so far; what was known before is passed over."""
         trial = self._open[number]
         for step, value in points:
             if step > self._seen.get(number, -1):
                 trial.report(value, step)
                 self._seen[number] = step
-        return bool(trial.should_prune())
 
     def _sampler(self, number: int) -> Any:
         text = f"{self._plan.seed}:{number}"

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
-
-import cloudpickle
+from typing import Any
 
 from ...errors import ProjectError, ProjectRunFailed, RunNotFound
 from ...running import api_url, flow_run
@@ -22,7 +20,7 @@ from .pools import LocalPool, Pool, PrefectPool, task_runner_of
 from .result import SweepResult
 from .search import Search
 from .showing import showing, tell_result
-from .target import FlowTarget, Target, target_of
+from .target import FlowTarget, SentTarget, Target, target_of
 from .trial import is_lost, process_tag
 
 __all__ = ["sweep"]
@@ -94,9 +92,12 @@ def sweep(  # noqa: PLR0913 - all but the first two by name
     limits = Limits(parallel, timeout, max_failures)
     sweeping = _Sweep(target, plan, limits, name, experiment or target.experiment, resume, pruner, store)
     sweeping.search()  # what is wrong with it is said before anything begins
+    sent = SentTarget(target)
+    if not _in_threads(task_runner):
+        sent.pickled()
     if _is_local(target, task_runner):
-        return sweeping.run(LocalPool(task_runner or "threads", parallel, _pickled(target)))
-    return _in_prefect(sweeping, task_runner_of(task_runner, parallel), _pickled(target))
+        return sweeping.run(LocalPool(task_runner or "threads", parallel, sent))
+    return _in_prefect(sweeping, task_runner_of(task_runner, parallel), sent)
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,11 @@ class _Sweep:
         )
 
 
-def _in_prefect(sweeping: _Sweep, task_runner: Any, target: bytes) -> SweepResult:
+def _in_prefect(sweeping: _Sweep, task_runner: Any, sent: SentTarget) -> SweepResult:
     from prefect import flow
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
-    here = _Here(sweeping, target)
+    here = _Here(sweeping, sent)
 
     def body(**plan: Any) -> str:
         return here.run()
@@ -211,9 +212,9 @@ def _in_prefect(sweeping: _Sweep, task_runner: Any, target: bytes) -> SweepResul
 class _Here:
     """A sweep in this process; task runners pickle the flow for others, which have no use for it."""
 
-    def __init__(self, sweeping: _Sweep | None = None, target: bytes = b"") -> None:
+    def __init__(self, sweeping: _Sweep | None = None, sent: SentTarget | None = None) -> None:
         self.sweeping = sweeping
-        self.target = target
+        self.sent = sent
         self.result: SweepResult | None = None
 
     def __reduce__(self) -> Any:
@@ -222,7 +223,8 @@ class _Here:
     def run(self) -> str:
         """Run it in the flow run around; give the id of its run."""
         assert self.sweeping is not None
-        self.result = self.sweeping.run(PrefectPool(self.target))
+        assert self.sent is not None
+        self.result = self.sweeping.run(PrefectPool(self.sent))
         return self.result.run_id
 
 
@@ -251,9 +253,5 @@ def _is_known(run_id: str, store: Store) -> bool:
     return True
 
 
-def _pickled(target: Target) -> bytes:
-    dumps = cast("Any", cloudpickle).dumps
-    try:
-        return dumps(target)
-    except (TypeError, AttributeError, ValueError, RecursionError) as error:  # what picklers say, besides PicklingError
-        raise ProjectError(f"{target.name!r} cannot be sent to where trials run ({error}).") from error
+def _in_threads(task_runner: Any) -> bool:
+    return task_runner in (None, "threads") or type(task_runner).__name__ == "ThreadPoolTaskRunner"

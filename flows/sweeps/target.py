@@ -7,13 +7,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from pickle import PicklingError
+from typing import Any, cast
+
+import cloudpickle
 
 from ...errors import ProjectError
 from ...tasks.capture import entry_point_of, source_file_of
 from ...tasks.track import track
 
-__all__ = ["FlowTarget", "FunctionTarget", "ProjectTarget", "Target", "target_of"]
+__all__ = ["FlowTarget", "FunctionTarget", "ProjectTarget", "SentTarget", "Target", "target_of"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,36 @@ class ProjectTarget:
 
 
 Target = FunctionTarget | FlowTarget | ProjectTarget
+
+
+class SentTarget:
+    """A target on its way to where trials run: threads get the target itself, other processes a copy."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def __repr__(self) -> str:
+        return f"<{self.target.name}>"
+
+    def __reduce__(self) -> Any:
+        return (_received, (self.pickled(),))
+
+    def pickled(self) -> bytes:
+        """Give the bytes of the target, whose function may be one that no module holds.
+
+        Raises:
+            ProjectError: Something in it cannot leave this process.
+        """
+        try:
+            return cast("Any", cloudpickle).dumps(self.target)
+        except (TypeError, AttributeError, ValueError, RecursionError, PicklingError) as error:
+            raise ProjectError(
+                f"{self.target.name!r} cannot be sent to other processes ({error}); use task_runner='threads'."
+            ) from error
+
+
+def _received(pickled: bytes) -> SentTarget:
+    return SentTarget(cloudpickle.loads(pickled))
 
 
 def target_of(given: Any, entry_point: str, environment: str | None) -> Target:

@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import cloudpickle
-
 from ...errors import ProjectRunFailed, RunNotFound
 from ...processes import Owner, is_alive, this_process
 from ...settings import load_settings
@@ -23,7 +21,7 @@ from ...tasks.log import log_metric, log_params
 from ...tasks.pruning import TRIAL, halting
 from ...tasks.scope import Planned, Scope, close_scope, closing, open_scope
 from .plan import trial_id
-from .target import Target
+from .target import SentTarget, Target
 
 __all__ = ["Job", "is_lost", "process_tag", "run_trial", "runs_below", "store_settings"]
 
@@ -63,20 +61,20 @@ def store_settings(store: Store) -> dict[str, str]:
     return {**found, **({"storage_options": settings.storage_options} if settings.storage_options else {})}
 
 
-def run_trial(job: Job, target: bytes) -> str | None:
+def run_trial(job: Job, sent: SentTarget) -> str | None:
     """Run a trial, unless it has been run; give what it failed with, or None.
 
     Whoever distributes work may do so twice: Dask computes again what a worker had finished before it died.
 
     Args:
         job: The trial.
-        target: What to run, pickled.
+        sent: What to run.
     """
     store = open_store(load_settings(**cast("dict[str, Any]", job.store)))
     attempt = _attempt(store, job)
     if attempt is None:
         return None
-    what: Target = cloudpickle.loads(target)
+    what = sent.target
     planned = Planned(trial_id(job.sweep_id, job.number), attempt, job.sweep_id, job.sweep_attempt)
     scope = Scope(f"trial-{job.number}", job.experiment, {}, what.entry_point, what.file, planned=planned)
     run = open_scope(scope, store=store)
