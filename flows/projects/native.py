@@ -89,7 +89,10 @@ def flow_of(
     names = _names(point, written or {})
     texts = {**{p.name: p.default for p in point.parameters.values() if p.default is not None}, **(written or {})}
 
-    def run(**values: Any) -> ProjectRun:
+    signature = _signature(point, names)
+
+    def run(*args: Any, **kwargs: Any) -> ProjectRun:
+        values = signature.bind(*args, **kwargs).arguments
         more: dict[str, Any] = values.pop(_MORE, None) or {}
         params = {names[key]: value for key, value in values.items() if value is not None}
         return _run(asked, {**_as_written(point, params, texts), **more}, report)
@@ -97,7 +100,7 @@ def flow_of(
     run.__name__ = re.sub(r"\W", "_", point.name)
     run.__qualname__ = run.__name__
     run.__doc__ = f"Run the entry point {point.name!r} of the project {ready.project.name!r}."
-    run.__signature__ = _signature(point, names)  # pyright: ignore[reportFunctionMemberAccess]
+    run.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
     title = re.sub(r"[/%&><]", "-", f"{ready.project.name}-{point.name}")
     wanted: Any = {"name": title, **options}
     return flow(**wanted)(run)

@@ -193,16 +193,16 @@ def run_project(  # noqa: PLR0913 - all but the first by name
         EnvironmentFailed: The environment cannot be built.
         ProjectRunFailed: It ran and failed.
     """
-    report = report or to_stderr
+    say = report or to_stderr
     uri = str(uri.absolute()) if isinstance(uri, Path) else uri
-    ready = prepare(Asked(uri, entry_point, version, environment, experiment, timeout, credentials), report)
+    ready = prepare(Asked(uri, entry_point, version, environment, experiment, timeout, credentials), say)
     given = dict(params or {})
     if ready.point.flow:
-        realised = ready.realised(report)
-        return ready.outcome(realised, run_flow(ready, realised, given, report))
+        realised = ready.realised(say)
+        return ready.outcome(realised, run_flow(ready, realised, given, say))
     check_params(ready.point, given, folder=ready.project.folder)  # before anything starts
     if flow_run_id() is None and api_url(ready.settings) is None:
-        return run_ready(ready, given, report)
+        return run_ready(ready, given, say)
     from .native import run_as_flow
 
     return run_as_flow(ready, given, report)
