@@ -17,7 +17,7 @@ from ...tasks.halt import ATTEMPT, PRUNE, PRUNED
 from .plan import Plan, trial_id
 from .pools import Pool
 from .search import Search
-from .trial import Job, is_lost, runs_below, store_settings
+from .trial import Job, is_lost, objective_run, store_settings
 
 __all__ = ["Control", "Limits", "Tally"]
 
@@ -216,15 +216,11 @@ class Control:
         """Give what a trial has reported, where a pruner asks for it."""
         if self.plan.pruner == "none":
             return
-        where = next((one for one in (run, *runs_below(run, self._store)) if self._has_objective(one)), None)
-        if where is not None:
+        if where := objective_run(run, self.plan.objective, self._store):
             history: MetricHistory = metric_history(
                 where.id, self.plan.objective, max_points=_POINTS, store=self._store
             )
             yield from zip(history.steps.tolist(), history.values.tolist(), strict=True)
-
-    def _has_objective(self, run: Run) -> bool:
-        return self.plan.objective in run.metrics
 
     def _job(self, number: int) -> Job:
         return Job(

@@ -23,9 +23,10 @@ from ...tasks.scope import Planned, Scope, close_scope, closing, open_scope
 from .plan import trial_id
 from .target import SentTarget, Target
 
-__all__ = ["Job", "is_lost", "process_tag", "run_trial", "runs_below", "store_settings"]
+__all__ = ["Job", "is_lost", "objective_run", "process_tag", "run_trial", "store_settings"]
 
 _PROCESS = "process"
+_FROM = "objective_run"  # tag of a trial that has its objective from a run inside it
 _log = logging.getLogger("prefect_ml")
 
 
@@ -101,15 +102,17 @@ def is_lost(run: Run) -> bool:
     return not is_alive(Owner(int(pid), started, boot))
 
 
-def runs_below(run: Run, store: Store) -> list[Run]:
-    """Give the runs inside a trial, those nearest to it first and of these the newest."""
-    found: list[Run] = []
+def objective_run(run: Run, objective: str, store: Store) -> Run | None:
+    """Give the run that has logged the objective: the trial's, or else the nearest inside it, of these the newest."""
+    if run.tags.get(_FROM):
+        return get_run(run.tags[_FROM], store=store)
     around = [run]
     while around:
+        if found := next((one for one in around if objective in one.metrics), None):
+            return found
         ids = ", ".join(f"'{one.id}'" for one in around)
         around = list(search_runs(f"parent_id in ({ids})", limit=1000, store=store))
-        found += around
-    return found
+    return None
 
 
 def _attempt(store: Store, job: Job) -> int | None:
@@ -122,7 +125,11 @@ def _attempt(store: Store, job: Job) -> int | None:
 
 
 def _run(job: Job, target: Target, run: ActiveRun) -> None:
-    tags = {TRIAL: str(job.number), _PROCESS: process_tag(), **({PRUNED: "false"} if run.attempt > 1 else {})}
+    tags = {
+        TRIAL: str(job.number),
+        _PROCESS: process_tag(),
+        **({PRUNED: "false", _FROM: ""} if run.attempt > 1 else {}),
+    }
     run.writer.submit(tags_entry(run.id, tags))
     log_params(job.params, run=run)
     with ExitStack() as stack:
@@ -147,13 +154,15 @@ def _conclude(job: Job, run: ActiveRun, returned: Any) -> None:
     known = get_run(run.id, store=run.store)
     value = known.metrics.get(job.objective)
     if value is None:
-        below = (one.metrics.get(job.objective) for one in runs_below(known, run.store))
-        value = next((found for found in below if found is not None), _number(returned))
+        inner = objective_run(known, job.objective, run.store)
+        value = inner.metrics[job.objective] if inner else _number(returned)
         if value is None:
             raise ProjectRunFailed(
                 f"Trial {job.number} has no objective: log the metric {job.objective!r}, or return a number."
             )
         log_metric(job.objective, value, run=run)
+        if inner:
+            run.writer.post(tags_entry(run.id, {_FROM: inner.id}))
     if math.isnan(value):
         raise ProjectRunFailed(f"The objective {job.objective!r} of trial {job.number} is no number (NaN).")
 
