@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import json
 import os
@@ -60,13 +61,13 @@ def shell(command: str, cwd: Path) -> list[str]:
     """Run a command in bash, with a program `argv` that gives the words that it gets."""
     program = cwd / "argv"
     if not program.exists():
-        program.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+        program.write_text(f"#!{sys.executable} -IS\nimport sys\nprint(ascii(sys.argv[1:]))\n")
         program.chmod(0o755)
     environ = {"PATH": f"{cwd}:{os.defpath}", "HOME": "/home/of/nobody", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(["bash", "-c", command], cwd=cwd, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (cwd / "pwned").exists()
-    return json.loads(done.stdout)
+    return ast.literal_eval(done.stdout)
 
 
 def formed(command: str, values: Mapping[str, str]) -> str:
@@ -140,7 +141,7 @@ def test_the_shell_is_read_as_bash_reads_it(tmp_path: Path, command: str, words:
 
 def _expected(word: str, x: str, y: str) -> str:
     if word.startswith("["):  # what the inner program prints
-        return json.dumps([part.replace("{x}", x).replace("{y}", y) for part in json.loads(word)])
+        return ascii([part.replace("{x}", x).replace("{y}", y) for part in json.loads(word)])
     parts = word.split("{x}")
     return x.join(part.replace("{y}", y) for part in parts)
 
@@ -338,6 +339,17 @@ def test_values_that_do_not_fit_are_refused(type_: str, value: object) -> None:
 def test_none_stands_for_a_value_that_is_not_given() -> None:
     point = EntryPoint("main", command="argv {x}", parameters={"x": Parameter("x", default="1")})
     assert check_params(point, {"x": None, "y": None}).raw == {"x": "1"}
+
+
+def test_a_default_can_say_none_where_a_value_cannot() -> None:
+    point = EntryPoint("main", command="argv {x}", parameters={"x": Parameter("x", "int", "None")})
+    assert check_params(point, {}).raw == {"x": "None"}
+    with pytest.raises(ProjectError, match="x must be an int, not 'None'"):
+        check_params(point, {"x": "None"})
+    wrong = EntryPoint("main", command="argv {x}", parameters={"x": Parameter("x", "int", "many")})
+    with pytest.raises(ProjectError, match="x must be an int, not 'many'"):
+        check_params(wrong, {})
+    assert check_params(wrong, {"x": 1}).raw == {"x": "1"}
 
 
 def test_paths_start_where_the_caller_is_and_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

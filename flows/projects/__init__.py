@@ -1,5 +1,6 @@
 """Projects: a folder or Git repository, run in the environment that it declares."""
 
+from .descriptor import read_project
 from .initialising import initialise
 from .native import project_flow
 from .rerunning import MetricDifference, Verdict, rerun
@@ -13,6 +14,7 @@ __all__ = [
     "Verdict",
     "initialise",
     "project_flow",
+    "read_project",
     "rerun",
     "run_project",
     "step",

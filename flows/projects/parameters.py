@@ -20,6 +20,8 @@ __all__ = ["Checked", "check_params", "command_of"]
 
 _URL = re.compile(r"(?:[\w+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+:/", re.ASCII)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x1f\x7f]+", re.ASCII)
+# Defaults of numbers by which authors of projects say "none"; their programs know what to make of them.
+_NOTHING = ("None", "null", "")
 _ARTICLES = {"int": "an int", "float": "a float", "uri": "a URI such as s3://bucket/key"}
 
 
@@ -64,18 +66,15 @@ def check_params(
         ProjectError: Some do not fit; one message names them all. Or a download failed.
     """
     problems: list[str] = []
-    raw = _texts(point, given, problems)
-    places = {name: _places(name in given and given[name] is not None, folder, cwd) for name in raw}
     paths: dict[str, Path] = {}
+    raw = _texts(point, given, problems)
     for name, parameter in point.parameters.items():
-        if name in raw and (problem := _misfit(parameter, raw[name])):
+        is_default = given.get(name) is None
+        places = _places(is_default, folder, cwd)
+        if name in raw and (problem := _misfit(parameter, raw[name], places, is_default=is_default)):
             problems.append(problem)
-        elif name in raw and parameter.type == "path" and not _is_remote(raw[name], places[name]):
-            path = _existing(raw[name], places[name])
-            if path is None:
-                problems.append(f"{name} must be a path, but there is no {_shown(raw[name])}")
-            else:
-                paths[name] = path
+        elif name in raw and parameter.type == "path" and (path := _existing(raw[name], places)):
+            paths[name] = path
     remote = [name for name in raw if _type_of(point, name) == "path" and name not in paths]
     checked = Checked(raw, _with(raw, paths), extra=_extra(point, raw))
     if not problems:
@@ -159,31 +158,29 @@ def _text(value: object, declared: Parameter | None) -> str:
     return text
 
 
-def _misfit(parameter: Parameter, text: str) -> str | None:
-    fits = True
-    if parameter.type in ("int", "float"):
+def _misfit(parameter: Parameter, text: str, places: list[Path], *, is_default: bool) -> str | None:
+    """Say what is wrong with a value; None for nothing."""
+    name, shown = parameter.name, _shown(text)
+    if parameter.type == "path":
+        found = _URL.match(text) is not None and not text.startswith("file:")
+        return None if found or _existing(text, places) else f"{name} must be a path, but there is no {shown}"
+    fits = parameter.type != "uri" or _URI.fullmatch(text) is not None
+    if parameter.type in ("int", "float") and not (is_default and text in _NOTHING):
         try:
             _ = int(text) if parameter.type == "int" else float(text)
         except ValueError:
             fits = False
-    elif parameter.type == "uri":
-        fits = _URI.fullmatch(text) is not None
-    return None if fits else f"{parameter.name} must be {_ARTICLES[parameter.type]}, not {_shown(text)}"
+    return None if fits else f"{name} must be {_ARTICLES[parameter.type]}, not {shown}"
 
 
 def _type_of(point: EntryPoint, name: str) -> str:
     return point.parameters[name].type if name in point.parameters else "string"
 
 
-def _places(is_given: bool, folder: Path | None, cwd: Path | None) -> list[Path]:
+def _places(is_default: bool, folder: Path | None, cwd: Path | None) -> list[Path]:
     """Give the folders in which a relative path may lie: a default's is the project first, for its author wrote it."""
     here = (cwd or Path.cwd()).absolute()
-    return [here] if is_given or folder is None else [folder.absolute(), here]
-
-
-def _is_remote(text: str, places: list[Path]) -> bool:
-    is_url = _URL.match(text) is not None and not text.startswith("file:")
-    return is_url and _existing(text, places) is None
+    return [folder.absolute(), here] if is_default and folder else [here]
 
 
 def _existing(text: str, places: list[Path]) -> Path | None:
