@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ProjectError
-from ...running import api_url
 from .model import EntryPoint, Parameter
 from .running import Asked, ProjectRun, Ready, prepare, run_ready
 
@@ -57,14 +56,11 @@ def project_flow(
 
 
 def run_as_flow(ready: Ready, params: Mapping[str, Any], report: Callable[[str], None] | None) -> ProjectRun:
-    """Run an entry point as a flow run, at the Prefect API that is known."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
+    """Run an entry point as a flow run, at the API that Prefect knows."""
     pinned = replace(ready, asked=replace(ready.asked, version=ready.fetched.commit or ready.asked.version))
     flow = flow_of(pinned, written=params, report=report)
     names = {name: key for key, name in _names(ready.point, params).items()}
-    with temporary_settings({PREFECT_API_URL: api_url(ready.settings)}):
-        return flow(**{names[name]: value for name, value in params.items()})
+    return flow(**{names[name]: value for name, value in params.items()})
 
 
 def flow_of(

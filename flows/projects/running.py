@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,11 +202,22 @@ def run_project(  # noqa: PLR0913 - all but the first by name
         realised = ready.realised(say)
         return ready.outcome(realised, run_flow(ready, realised, given, say))
     check_params(ready.point, given, folder=ready.project.folder)  # before anything starts
-    if flow_run_id() is None and api_url(ready.settings) is None:
+    if flow_run_id() is None and not _prefect_knows_an_api(ready.settings):
         return run_ready(ready, given, say)
     from .native import run_as_flow
 
     return run_as_flow(ready, given, report)
+
+
+def _prefect_knows_an_api(settings: Settings) -> bool:
+    """Whether a flow run would go to a server that is there, so that Prefect need not start one of its own."""
+    if "prefect" in sys.modules:  # it has read its settings
+        from prefect.settings import PREFECT_API_URL
+
+        return bool(PREFECT_API_URL.value())
+    if url := api_url(settings):
+        os.environ["PREFECT_API_URL"] = url
+    return url is not None
 
 
 def prepare(asked: Asked, report: Report) -> Ready:
