@@ -72,7 +72,10 @@ def collect_environments(root: Path, *, older_than_days: float = 30, dry_run: bo
     """
     oldest = time.time() - older_than_days * 86400
     old = [kept for kept in list_environments(root) if kept.last_used.timestamp() <= oldest and not kept.in_use]
-    return [kept for kept in old if dry_run or _remove(kept, oldest)]
+    removed = [kept for kept in old if dry_run or _remove(kept, oldest)]
+    if not dry_run:
+        _remove_locks(root)
+    return removed
 
 
 def _remove(kept: Kept, oldest: float) -> bool:
@@ -91,6 +94,16 @@ def _remove(kept: Kept, oldest: float) -> bool:
     except OSError as error:
         raise EnvironmentFailed(f"{kept.path} cannot be removed ({error.strerror}); remove it by hand.") from error
     return True
+
+
+def _remove_locks(root: Path) -> None:
+    """Remove the locks of what was never built."""
+    for lock in root.glob("*.lock"):
+        home = lock.with_suffix("")
+        if _NAME.fullmatch(home.name) and not home.exists():
+            with contextlib.suppress(OSError), alone_if_free(home) as free:
+                if free and not home.exists():
+                    lock.unlink()
 
 
 def _environments(root: Path, used: set[str]) -> Iterator[Kept]:

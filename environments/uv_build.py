@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 
 from ..errors import EnvironmentFailed
@@ -15,11 +14,10 @@ from .wheel import own_wheel
 
 __all__ = ["build_with_uv"]
 
-# Development groups belong to who develops the project; the project itself is no part of a shared environment.
-_EXPORT = (
-    "export", "--frozen", "--no-default-groups", "--no-emit-project", "--no-emit-package", "prefect-ml",
-    "--no-header", "--no-annotate", "--format", "requirements.txt", "--output-file",
-)  # fmt: skip
+# Development groups belong to who develops the project, and the project itself is no part of a shared environment.
+_GROUPS = ("--frozen", "--no-default-groups")
+_EXPORT = ("--no-emit-project", "--no-emit-package", "prefect-ml", "--no-header", "--no-annotate", "--quiet")
+_SYNC = ("--no-install-project", "--no-install-package", "prefect-ml")
 _LOCAL = re.compile(r"^(?:-e\s|\.{0,2}/|file:|\S+ @ file:|\.).*", re.MULTILINE)
 
 
@@ -29,47 +27,66 @@ def build_with_uv(declared: Declared, home: Path, report: Report) -> None:
     Raises:
         EnvironmentFailed: Something of it cannot be had.
     """
-    requirements = _of_lock(declared) if declared.lock else declared.requirements
     make_venv(home, declared.python)
-    install = ("pip", "install", "--python", str(home / "bin" / "python"))
-    own = [str(own_wheel(cache=home.parent / "wheels"))] if declared.with_prefect_ml else []
-    if own and (declared.hashes or declared.lock):
+    # uv cannot compile for 3.6.
+    compiled = () if python_of_venv(home).startswith("3.6.") else ("--compile-bytecode",)
+    if declared.lock:
+        _synchronise(declared, home, compiled, report)
+    else:
+        _install(declared, home, compiled, report)
+    if declared.with_prefect_ml:
+        run_uv("pip", "check", "--python", _python(home), cwd=home.parent)
+
+
+def _install(declared: Declared, home: Path, compiled: tuple[str, ...], report: Report) -> None:
+    install = ("pip", "install", "--python", _python(home))
+    own = _own(declared, home)
+    if own and declared.hashes:
         # Before the rest, because --compile-bytecode below then compiles everything once.
         run_uv(*install, "--no-deps", *own, cwd=home.parent)
         own = []
-    options = ["--require-hashes"] if declared.hashes else []
-    options += [] if python_of_venv(home).startswith("3.6.") else ["--compile-bytecode"]  # it cannot compile for 3.6
+    options = [*compiled, "--require-hashes"] if declared.hashes else [*compiled]
     if declared.constraints:
         options += ["--constraint", str(_kept(home, "prefect-ml-constraints.txt", declared.constraints))]
     if declared.first:
         first = _kept(home, "prefect-ml-build-requirements.txt", declared.first)
         run_uv(*install, "-r", str(first), cwd=home.parent)
-    rest = _kept(home, LOCKED, requirements)
+    rest = _kept(home, LOCKED, declared.requirements)
     run_uv(*install, *options, "-r", str(rest), *own, cwd=home.parent, report=report)
-    if declared.with_prefect_ml:
-        run_uv("pip", "check", "--python", str(home / "bin" / "python"), cwd=home.parent)
 
 
-def _of_lock(declared: Declared) -> str:
-    """Give the requirements, with hashes, that a project's uv.lock stands for."""
+def _synchronise(declared: Declared, home: Path, compiled: tuple[str, ...], report: Report) -> None:
+    """Install what a project's uv.lock says, from where it says."""
     folder = declared.folder
     assert folder is not None
+    project = ("--project", str(folder), "--python", _python(home))
     try:
-        run_uv("lock", "--check", "--project", str(folder), cwd=folder)
+        run_uv("lock", "--check", *project, cwd=folder)
     except EnvironmentFailed as error:
         raise EnvironmentFailed(
-            f"{declared.origin} is not the lock of the pyproject.toml beside it ({error}); run `uv lock` again."
+            f"{declared.origin} is not the lock of the pyproject.toml beside it ({str(error).rstrip('.')}); run `uv lock` again."
         ) from error
-    with tempfile.TemporaryDirectory(prefix="prefect-ml-lock-") as temporary:
-        exported = Path(temporary, "requirements.txt")
-        run_uv(*_EXPORT, str(exported), "--project", str(folder), cwd=folder)
-        requirements = exported.read_text()
-    if local := _LOCAL.search(requirements):
+    exported = home / LOCKED
+    run_uv("export", *_GROUPS, *_EXPORT, *project, "--output-file", str(exported), cwd=folder)
+    if local := _LOCAL.search(exported.read_text()):
         raise EnvironmentFailed(
             f"it locks {local.group().split(' ;')[0]!r}, a folder of this machine, which no shared environment can"
-            " hold; publish that package, or name it by its Git address"
+            " hold; publish that package, or name it by its Git address."
         )
-    return requirements
+    environ = {"UV_PROJECT_ENVIRONMENT": str(home)}
+    own = _own(declared, home)
+    now = () if own else compiled
+    run_uv("sync", *_GROUPS, *_SYNC, *now, *project, cwd=folder, report=report, environ=environ)
+    if own:
+        run_uv("pip", "install", "--python", _python(home), "--no-deps", *compiled, *own, cwd=home.parent)
+
+
+def _own(declared: Declared, home: Path) -> list[str]:
+    return [str(own_wheel(cache=home.parent / "wheels"))] if declared.with_prefect_ml else []
+
+
+def _python(home: Path) -> str:
+    return str(home / "bin" / "python")
 
 
 def _kept(home: Path, name: str, text: str) -> Path:

@@ -101,6 +101,7 @@ def test_what_builds_have_left_and_old_wheels_are_removed(tmp_path: Path) -> Non
     for folder in (left, stranger, other):
         folder.mkdir()
         (folder / "file").write_text("x" * 100)
+    (tmp_path / f"{'2' * 16}.lock").touch()
     assert collect_environments(tmp_path) == []
     removed = collect_environments(tmp_path, older_than_days=0)
     assert {(kept.digest, kept.kind, kept.size) for kept in removed} == {
@@ -108,6 +109,7 @@ def test_what_builds_have_left_and_old_wheels_are_removed(tmp_path: Path) -> Non
         ("1" * 16, "wheel", 100),
     }
     assert stranger.exists()
+    assert not list(tmp_path.glob("*.lock"))
     assert wheel.exists(), "the next environment gets the wheel of the running prefect-ml"
     assert collect_environments(tmp_path / "nowhere") == []
 
