@@ -130,7 +130,7 @@ def test_a_program_gets_exactly_the_values(tmp_path: Path, command: str, words: 
         ("argv a\\ #'{x}'", ["a #{x}"]),
         ("argv a\\\n#'{x}'", ["a#{x}"]),
         ("argv \\\n#'{x}'", []),
-        ("argv \\\n  # don't\nargv=({x}); true '{x}'", []),
+        ("argv \\\n  # don't\nargv={x}; true '{x}'", []),
         ("(true);# it's\nargv {x}", ["{x}"]),
     ],
 )
@@ -167,6 +167,7 @@ def test_any_text_arrives(tmp_path_factory: pytest.TempPathFactory, x: str) -> N
         ("argv ${V:-{x}}", "${ }"),
         ('argv "${V:-{x}}"', "${ }"),
         ("argv $'{x}'", "$' '"),
+        ("a=(1 {x}); argv", "an array"),
         ('bash -c "argv {x}"', "second shell"),
         ("env A=b /bin/bash -e -o pipefail -c 'argv {x}'", "second shell"),
         ("true && eval argv {x}", "evaluates"),

@@ -38,8 +38,17 @@ _FRAGILE = {
     "brace": "${ }",
     "backtick": "backticks",
     "ansi": "$' '",
+    "array": "an array",
 }
-_CLOSERS = {"old arithmetic": "]", "brace": "}", "backtick": "`", "ansi": "'", "single": "'", "double": '"'}
+_CLOSERS = {
+    "array": ")",
+    "old arithmetic": "]",
+    "brace": "}",
+    "backtick": "`",
+    "ansi": "'",
+    "single": "'",
+    "double": '"',
+}
 _CASE = re.compile(r"case[\s\\]")
 _SECOND_SHELL = re.compile(r"(?:^|[\s/])(?:ba|da|z|k|a)?sh(?:\s+-o\s+\w+|\s+[-+]\w+)*\s+-\w*c\s+\S*$")
 _EVALUATES = re.compile(
@@ -208,12 +217,14 @@ class _Scanner:
 
     def _open(self, text: str, at: int) -> int:
         for opener, kind in _OPENERS.items():
-            if text.startswith(opener, at) and self._opens(opener):
+            if text.startswith(opener, at) and self._opens(opener, text[at + len(opener) :][:1]):
                 return self._push(kind, len(opener))
         return 0
 
-    def _opens(self, opener: str) -> bool:
+    def _opens(self, opener: str, following: str) -> bool:
         top = self.top
+        if opener == "[[" and following.strip():
+            return False
         if opener in ("((", "[["):
             return top.holds_commands and self._at_word_start()
         if opener in ("'", '"', "$'") and top.kind.endswith(("arithmetic", "arithmetic command")):
@@ -233,7 +244,8 @@ class _Scanner:
         if here == "#" and self._at_word_start():
             self.comment = True
         elif here == "(":
-            self._push("subshell", 1)
+            # After a mistake in an array, bash goes on with the next line, which may be one of a value.
+            self._push("array" if self.before == "=" else "subshell", 1)
         elif here == ")" and top.kind != "command":
             self._close()
         elif text.startswith("<<<", at):
@@ -251,7 +263,7 @@ class _Scanner:
     def _close_fragile(self, text: str, at: int) -> int:
         here, top = text[at], self.top
         if top.kind == "test":
-            return self._close(2) if text.startswith("]]", at) else 0
+            return self._close(2) if text.startswith("]]", at) and not self.before.strip() else 0
         if top.kind == "old arithmetic" and here == "[":
             self.unclear = "`[` in `$[...]`"
         if top.kind not in ("arithmetic", "arithmetic command"):
