@@ -361,6 +361,81 @@ def test_outside_a_sweep_nothing_should_be_pruned(home: Path) -> None:
         assert not should_prune()
 
 
+PROJECT = """
+name: hills
+entry_points:
+  main:
+    parameters:
+      x: float
+      steps: {type: int, default: 3}
+    command: "python climb.py {x} {steps}"
+"""
+CLIMB = """
+import sys, time
+from prefect_ml import log_metric, should_prune, start_run
+with start_run():
+    for step in range(int(sys.argv[2])):
+        log_metric("height", float(sys.argv[1]) + step, step=step)
+        if should_prune():
+            sys.exit(7)
+        if float(sys.argv[1]) < 0:
+            time.sleep(0.05)
+"""
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "hills"
+    folder.mkdir()
+    (folder / "MLproject").write_text(PROJECT)
+    (folder / "climb.py").write_text(CLIMB)
+    return folder
+
+
+def test_a_project_is_swept_at_one_commit(home: Path, project: Path) -> None:
+    git(project, "init")
+    git(project, "add", ".")
+    git(project, "commit", "-m", "first")
+    uri = f"file://{project}/.git"
+    options: dict[str, Any] = {"environment": "system", "objective": "height", "direction": "maximize"}
+    result = sweep(uri, {"x": [0.5, 2]}, method="grid", parallel=2, timeout=0, **options)
+    (project / "climb.py").write_text("raise SystemExit(1)")
+    git(project, "commit", "-a", "-m", "second")
+    result = sweep(uri, environment="system", resume=result.run_id)
+    assert (result.best_params, result.best_value) == ({"x": 2}, 4.0)
+    (inner,) = search_runs(f"parent_id = '{result.best.id}'")
+    assert (inner.name, inner.metrics, inner.params["x"]) == ("hills-main", {"height": 4.0}, "2")
+    assert inner.source.commit == get_run(result.run_id).params["version"]
+    assert result.best.tags["objective_run"] == inner.id
+
+
+def test_a_trial_of_a_project_is_pruned_in_its_own_process(home: Path, project: Path) -> None:
+    import optuna
+
+    pruner = optuna.pruners.ThresholdPruner(lower=0)
+    options: dict[str, Any] = {"environment": "system", "objective": "height", "direction": "maximize"}
+    axes = {"x": [1, -1000], "steps": [400]}
+    result = sweep(project, axes, method="grid", pruner=pruner, **options)
+    assert result.counts == {"completed": 1, "pruned": 1, "failed": 0}
+    (inner,) = search_runs(f"parent_id = '{result.trials[1].id}'")
+    assert len(metric_history(inner.id, "height")) < 400
+
+
+def test_what_a_project_cannot_take_is_refused_before_anything_runs(home: Path, project: Path) -> None:
+    with pytest.raises(ProjectError, match="x"):
+        sweep(project, {"x": ["high", "low"]}, environment="system")
+    with pytest.raises(ProjectError, match="no entry point 'other'"):
+        sweep(project, {"x": [1.0]}, entry_point="other")
+    with pytest.raises(ProjectError, match="leave the version out"):
+        sweep(bowl, PLANE, version="v1")
+    assert count_runs() == 0
+
+
 IN_PREFECT = """
 import json
 from prefect import flow

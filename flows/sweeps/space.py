@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 from ...errors import ProjectError
 
 __all__ = ["Choice", "Dimension", "Integers", "LogUniform", "Space", "Uniform", "choice", "grid_points", "integers",
-           "loguniform", "read_space", "uniform"]  # fmt: skip
+           "loguniform", "read_space", "sample", "uniform"]  # fmt: skip
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -186,6 +186,11 @@ def grid_points(space: Space) -> list[dict[str, Any]]:
             )
         points[name] = found
     return [dict(zip(points, values, strict=True)) for values in itertools.product(*points.values())]
+
+
+def sample(dimension: Dimension) -> Any:
+    """Give one value that it holds."""
+    return dimension.values[0] if isinstance(dimension, Choice) else dimension.low
 
 
 def _dimension(name: str, given: Any) -> Dimension:

@@ -47,6 +47,7 @@ def sweep(  # noqa: PLR0913 - all but the first two by name
     max_failures: int | None = None,
     entry_point: str = "main",
     environment: str | None = None,
+    version: str | None = None,
     store: Store | None = None,
 ) -> SweepResult:
     """Run a function, a flow or a project with many parameters, and find those that do best.
@@ -75,6 +76,7 @@ def sweep(  # noqa: PLR0913 - all but the first two by name
         max_failures: How many trials may fail before no more are begun and the sweep fails; any number by default.
         entry_point: Entry point of a project.
         environment: Kind of environment of a project; what it declares by default.
+        version: Branch, tag or commit of a project; all trials run the commit that it names when the sweep begins.
         store: Another store than the one that the settings name.
 
     Raises:
@@ -84,11 +86,12 @@ def sweep(  # noqa: PLR0913 - all but the first two by name
     """
     if type(parallel) is not int or parallel < 1:
         raise ProjectError(f"parallel must be a whole number of 1 or more, not {parallel!r}.")
-    target = target_of(objective_or_project, entry_point, environment)
     store = current_store(store)
+    before = _resumable(resume, store) if resume else None
+    version = version or (before and before.params.get("version"))
     asked = Asked(space, method, trials, objective, direction, seed, pruner)
-    plan = plan_of(_resumable(resume, store), asked) if resume else make_plan(asked)
-    target.check(list(plan.space))
+    plan = plan_of(before, asked) if before else make_plan(asked)
+    target = target_of(objective_or_project, entry_point, environment, version).checked(plan.space)
     limits = Limits(parallel, timeout, max_failures)
     sweeping = _Sweep(target, plan, limits, name, experiment or target.experiment, resume, pruner, store)
     sweeping.search()  # what is wrong with it is said before anything begins
@@ -151,7 +154,8 @@ class _Sweep:
         with closing(run), entered(run):
             set_tags({"sweep": "true", "parallel": self.limits.parallel, "process": process_tag()})
             if known is None:
-                log_params({"target": self.target.name, **self.plan.as_params()})
+                version = {"version": self.target.version} if self.target.version else {}
+                log_params({"target": self.target.name, **version, **self.plan.as_params()})
             yield run
 
     def _trials(self, sweep_id: str) -> list[Run]:

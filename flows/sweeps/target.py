@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any, cast
@@ -13,8 +13,10 @@ from typing import Any, cast
 import cloudpickle
 
 from ...errors import ProjectError
+from ...tasks.active import current_run
 from ...tasks.capture import entry_point_of, source_file_of
 from ...tasks.track import track
+from .space import Space, sample
 
 __all__ = ["FlowTarget", "FunctionTarget", "ProjectTarget", "SentTarget", "Target", "target_of"]
 
@@ -28,19 +30,21 @@ class FunctionTarget:
     entry_point: str | None = None
     file: str | None = None
     experiment: str | None = None
+    version: None = None
 
     def call(self, params: Mapping[str, Any]) -> Any:
         """Call it."""
         result = self.fn(**params)
         return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
-    def check(self, names: list[str]) -> None:
+    def checked(self, space: Space) -> FunctionTarget:
         """Refuse parameters that it does not take, or that it lacks.
 
         Raises:
             ProjectError: It cannot be called so.
         """
-        _check_call(self.name, self.fn, names)
+        _check_call(self.name, self.fn, list(space))
+        return self
 
 
 @dataclass(frozen=True)
@@ -52,19 +56,21 @@ class FlowTarget:
     entry_point: str | None = None
     file: str | None = None
     experiment: str | None = None
+    version: None = None
 
     def call(self, params: Mapping[str, Any]) -> Any:
         """Run it."""
         result = self.flow(**params)
         return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
-    def check(self, names: list[str]) -> None:
+    def checked(self, space: Space) -> FlowTarget:
         """Refuse parameters that it does not take, or that it lacks.
 
         Raises:
             ProjectError: It cannot be called so.
         """
-        _check_call(self.name, self.flow.fn, names)
+        _check_call(self.name, self.flow.fn, list(space))
+        return self
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ class ProjectTarget:
     uri: str
     entry_point: str
     environment: str | None = None
-    experiment: str | None = None
+    version: str | None = None
+    experiment: None = None
     file: None = None
 
     @property
@@ -83,14 +90,44 @@ class ProjectTarget:
         return f"{Path(self.uri.partition('#')[0].rstrip('/')).name}:{self.entry_point}"
 
     def call(self, params: Mapping[str, Any]) -> Any:
-        """Run it; give what a flow has returned."""
-        from ..projects import run_project
+        """Run it; give what a flow has returned.
 
-        ran = run_project(self.uri, entry_point=self.entry_point, params=dict(params), environment=self.environment)
+        It is stopped when its trial is, as soon as it prints something; its code may ask `should_prune` itself.
+        """
+        from ..projects import run_project
+        from ..projects.running import to_stderr
+
+        run = current_run()
+        halt = run.halt if run else None
+
+        def report(line: str) -> None:
+            to_stderr(line)
+            if halt:
+                halt.check()
+
+        ran = run_project(
+            self.uri,
+            entry_point=self.entry_point,
+            params=dict(params),
+            version=self.version,
+            environment=self.environment,
+            report=report if halt else None,
+        )
         return ran.result
 
-    def check(self, names: list[str]) -> None:
-        """Take any parameters: the first trial checks them against the project's."""
+    def checked(self, space: Space) -> ProjectTarget:
+        """Take the commit that is there now for all trials, and refuse parameters that the entry point does not take.
+
+        Raises:
+            ProjectError: There is no such project, or it cannot be run so.
+        """
+        from ..projects.parameters import check_params
+        from ..projects.running import Asked, prepare, to_stderr
+
+        ready = prepare(Asked(self.uri, self.entry_point, self.version, self.environment), to_stderr)
+        if not ready.point.flow:
+            check_params(ready.point, {name: sample(one) for name, one in space.items()}, folder=ready.project.folder)
+        return self if ready.fetched.in_place else replace(self, version=ready.fetched.commit)
 
 
 Target = FunctionTarget | FlowTarget | ProjectTarget
@@ -126,7 +163,7 @@ def _received(pickled: bytes) -> SentTarget:
     return SentTarget(cloudpickle.loads(pickled))
 
 
-def target_of(given: Any, entry_point: str, environment: str | None) -> Target:
+def target_of(given: Any, entry_point: str, environment: str | None, version: str | None) -> Target:
     """Make out what is to be swept.
 
     Raises:
@@ -135,8 +172,10 @@ def target_of(given: Any, entry_point: str, environment: str | None) -> Target:
     if isinstance(given, (str, Path)):
         local = Path(given).expanduser()
         uri = str(local.absolute()) if local.is_dir() else str(given)
-        return ProjectTarget(uri, entry_point, environment)
+        return ProjectTarget(uri, entry_point, environment, version)
     fn = getattr(given, "fn", given)
+    if version is not None:
+        raise ProjectError("Only projects have versions; leave the version out.")
     if fn is not given and hasattr(given, "flow_run_name"):
         return FlowTarget(given, given.name, entry_point_of(fn), source_file_of(fn))
     if not callable(fn):
