@@ -61,7 +61,7 @@ def _run(command: list[str], environ: dict[str, str], cwd: Path, report: Report)
             for line in child.stdout:
                 if words := " ".join(line.rpartition("\r")[2].split()):
                     said.append(words)
-                    if words[0].isupper():
+                    if words[0].isupper() and "://" not in words:  # pip names its indexes, which is no news
                         report(words)
         except BaseException:
             child.terminate()

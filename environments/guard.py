@@ -25,8 +25,9 @@ def require_declared(path: Path) -> None:
         EnvironmentFailed: It runs in another environment, or the project declares none.
     """
     folder = project_folder(path)
-    declared = declared_of(folder)
     marker = marker_of(Path(sys.prefix))
+    # A conda.yaml can be built by uv or by a conda tool: what counts is that it is this project's.
+    declared = declared_of(folder, kind=marker.get("kind") if marker else None)
     if marker is not None and marker.get("digest") == declared.digest:
         return
     running = f"environment {marker['digest']}" if marker else "no environment that prefect-ml built"

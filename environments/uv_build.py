@@ -42,8 +42,7 @@ def _install(declared: Declared, home: Path, compiled: tuple[str, ...], report: 
     install = ("pip", "install", "--python", _python(home))
     own = _own(declared, home)
     if own and declared.hashes:
-        # Before the rest, because --compile-bytecode below then compiles everything once.
-        run_uv(*install, "--no-deps", *own, cwd=home.parent)
+        run_uv(*install, "--no-deps", *compiled, *own, cwd=home.parent)
         own = []
     options = [*compiled, "--require-hashes"] if declared.hashes else [*compiled]
     if declared.constraints:
@@ -63,8 +62,9 @@ def _synchronise(declared: Declared, home: Path, compiled: tuple[str, ...], repo
     try:
         run_uv("lock", "--check", *project, cwd=folder)
     except EnvironmentFailed as error:
+        reason = str(error).rstrip(".")
         raise EnvironmentFailed(
-            f"{declared.origin} is not the lock of the pyproject.toml beside it ({str(error).rstrip('.')}); run `uv lock` again."
+            f"{declared.origin} is not the lock of the pyproject.toml beside it ({reason}); run `uv lock` again."
         ) from error
     exported = home / LOCKED
     run_uv("export", *_GROUPS, *_EXPORT, *project, "--output-file", str(exported), cwd=folder)
@@ -74,10 +74,8 @@ def _synchronise(declared: Declared, home: Path, compiled: tuple[str, ...], repo
             " hold; publish that package, or name it by its Git address."
         )
     environ = {"UV_PROJECT_ENVIRONMENT": str(home)}
-    own = _own(declared, home)
-    now = () if own else compiled
-    run_uv("sync", *_GROUPS, *_SYNC, *now, *project, cwd=folder, report=report, environ=environ)
-    if own:
+    run_uv("sync", *_GROUPS, *_SYNC, *compiled, *project, cwd=folder, report=report, environ=environ)
+    if own := _own(declared, home):
         run_uv("pip", "install", "--python", _python(home), "--no-deps", *compiled, *own, cwd=home.parent)
 
 
