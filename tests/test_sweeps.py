@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -505,3 +506,15 @@ def test_a_flow_is_swept_inside_another_flow(laptop: Any, seen: dict[str, Any]) 
     assert seen["below_best"] == {"x": 1.0}
     trials = [one for one in seen["runs"].values() if one["parent_id"] == seen["below"]]
     assert {one["metrics"]["objective"] for one in trials} == {6.0, 2.0}
+
+
+def test_the_examples_of_the_page_run(home: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text()
+    (tmp_path / "page.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.S)))
+    done = subprocess.run([sys.executable, "page.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (swept,) = search_runs("tags.sweep = 'true'", experiments=["wine"])
+    assert swept.name == "which penalty"
+    assert swept.metrics["best/accuracy"] > 0.9
+    found = search_runs(f"parent_id = '{swept.id}' and not tags.pruned = 'true'")
+    assert max(run.metrics["accuracy"] for run in found) == swept.metrics["best/accuracy"]
