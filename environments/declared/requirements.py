@@ -67,8 +67,8 @@ class _Reader:
             words = _COMMENT.sub("", line).strip()
             if _ELSEWHERE.match(words):
                 raise EnvironmentFailed(
-                    f"{within[-1] if within else self.origin} asks for {words!r}, which lies outside of what an"
-                    " environment can be shared by; name a package with its version, or a Git address."
+                    f"{within[-1] if within else self.origin} asks for {words!r}, code of this"
+                    " machine that no shared environment can hold; name a package with its version, or a Git address."
                 )
             if not (other := _OTHER.fullmatch(words)):
                 yield line
