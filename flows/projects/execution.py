@@ -70,9 +70,8 @@ def execute(run: ActiveRun, work: Work, report: Callable[[str], None]) -> None:
     log_params(work.params, run=run)
     if lock := work.realised.facts().lock:
         log_text(lock, LOCK, run=run)
-    if work.inputs:
-        digests = {name: digest_of(path) for name, path in work.inputs.items()}
-        log_dict({"cwd": os.getcwd(), "digests": digests}, INPUTS, run=run)
+    digests = {name: digest_of(path) for name, path in work.inputs.items()}
+    log_dict({"cwd": os.getcwd(), "params": work.params, "digests": digests}, INPUTS, run=run)
     own = {"PREFECT_ML_RUN_ID": run.id, "PREFECT_ML_EXPERIMENT": run.experiment}
     command = work.realised.start(
         work.command, folder=work.folder, environ={**work.variables, **own}, reachable=tuple(work.inputs.values())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,17 @@ class Again:
 
 @dataclass(frozen=True)
 class Ready:
-    """A project that lies on this machine, read and checked."""
+    """A project that lies on this machine, read and checked.
+
+    Attributes:
+        asked: What was asked to run.
+        settings: Where things are kept.
+        fetched: Its files, and where they come from.
+        project: What it says of itself.
+        point: What of it is to run.
+        declared: Its environment, where that is not what it declares now.
+        place: The folder to run in, where that is not its own or a copy of it.
+    """
 
     asked: Asked
     settings: Settings
@@ -116,6 +127,7 @@ class Ready:
     project: Project
     point: EntryPoint
     declared: Declared | None = None
+    place: Path | None = None
 
     def realised(self, report: Report) -> Realised:
         """Make the environment real: one that is known from a lock, else what the project declares or was asked for.
@@ -249,11 +261,12 @@ def run_ready(
     realised = ready.realised(report)
     source = ready.source(realised)
     run = open_scope(_scope(ready, realised, source, again))
-    with closing(run), entered(run), workspace(ready.fetched, settings=settings) as place:
+    with closing(run), entered(run), _place_of(ready) as folder:
+        run.capture.wait()  # so that nothing that the command writes is taken for its code
         work = Work(
             what=f"The entry point {point.name!r} of {ready.fetched.uri}",
             command=command_of(point, checked),
-            folder=place.folder,
+            folder=folder,
             params=checked.raw,
             inputs=inputs_of(point, checked),
             outputs=tuple(outputs),
@@ -264,6 +277,15 @@ def run_ready(
         execute(run, work, report)
     ended = {"run_id": run.id, "flow_run_id": flow_run_id(), "state": "Completed", "result": None}
     return ready.outcome(realised, ended)
+
+
+@contextmanager
+def _place_of(ready: Ready) -> Generator[Path]:
+    if ready.place:
+        yield ready.place
+    else:
+        with workspace(ready.fetched, settings=ready.settings) as place:
+            yield place.folder
 
 
 def checked_params(ready: Ready, params: Mapping[str, Any], report: Report, *, cwd: Path | None = None) -> Checked:

@@ -8,33 +8,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ProjectError
-from ...running import flow_run_id, task_run
-from ...store import Run, current_store, get_run, new_id
-from ...store.entries import result_entry, reuse_entry
-from ...store.reuses import producer_of
-from ...store.writers import writer_for
-from ...tasks.active import current_run
-from ...tasks.scope import require_run
-from .code_digest import code_digest
+from ...environments.declared import DECLARING
+from ...errors import ArtifactError, ProjectError
+from ...running import flow_run_id
+from ...settings import load_settings
+from ...store import Run, get_run
+from ...store.artifacts import check_relative
+from ...tasks.active import current_run, entered
+from ...tasks.scope import Scope, closing, open_scope, require_run
+from .code_digest import Code, code_of, copy_of
 from .parameters import Checked
+from .reusing import note_result, note_reuse, one_at_a_time, reusable
 from .running import (
     Asked,
-    ProjectRun,
     Ready,
     Report,
     checked_params,
     declaration_for,
     inputs_of,
     prepare,
+    realised_of,
     run_ready,
     to_stderr,
 )
 from .sources import digest_of
+from .sources.working import runs_of
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["StepRun", "step", "submit_step"]
 
 _FORMAT = 1  # of keys: another one makes every step run again
+_CONTENT = ("runs:/", "models:/")  # addresses of what we keep: their content counts, and not what they are
 
 
 @dataclass(frozen=True)
@@ -152,10 +158,27 @@ def _wanted(  # noqa: PLR0913 - the arguments of `step`
     refresh: bool = False,
     **options: Any,
 ) -> _Step:
+    outputs = tuple(_checked_output(path) for path in _listed("outputs", outputs))
+    code = _listed("code", code)
     if flow_run_id():
         require_run("step", None)  # so that the flow has a run, which shows what was reused
-    asked = Asked(uri, entry_point, version, environment, None, timeout)
-    return _Step(asked, dict(params or {}), tuple(code), tuple(outputs), refresh, options)
+    # Where a task runner's worker is at home, nobody knows.
+    place = os.path.abspath(uri) if os.path.isdir(uri) else str(uri)
+    asked = Asked(place, entry_point, version, environment, None, timeout)
+    return _Step(asked, dict(params or {}), code, outputs, refresh, options)
+
+
+def _listed(name: str, paths: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(paths, str):
+        raise ProjectError(f"{name} of a step must be a list of paths, not the text {paths!r}; put it in brackets.")
+    return tuple(paths)
+
+
+def _checked_output(path: str) -> str:
+    try:
+        return check_relative(path)
+    except ArtifactError as error:
+        raise ProjectError(f"{path!r} cannot be an output of a step: {error}") from error
 
 
 def _task_of(wanted: _Step) -> Any:
@@ -178,48 +201,97 @@ def _run_in_task(wanted: _Step) -> Any:
 
 
 def _done(wanted: _Step, report: Report) -> StepRun:
-    ready = prepare(wanted.asked, report)
+    ready = _of_project_around(prepare(wanted.asked, report))
     if ready.point.flow:
         raise ProjectError(f"The entry point {ready.point.name!r} is a flow; call it, only commands can be steps.")
-    checked = checked_params(ready, wanted.params, report)
-    key = _key_of(wanted, ready, checked)
-    if not wanted.refresh and (producer := producer_of(key)):
-        _note_reuse(producer, key, ready.point.name)
-        report(f"Reused from run {producer}: nothing that {ready.point.name} depends on has changed")
-        return StepRun(producer, ready.point.name, True, key)
-    ran = run_ready(ready, wanted.params, report, outputs=wanted.outputs)
-    _note_result(ran, key)
+    code = _code_of(wanted, ready)
+    key = _key_of(wanted, ready, code, checked_params(ready, wanted.params, report), report)
+    with _run_around():
+        if wanted.refresh:
+            return _ran(wanted, ready, code, key, report)
+        if found := _found(ready, key, report):
+            return found
+        with one_at_a_time(key, ready.settings, report):
+            # Whoever held it before has run the same.
+            return _found(ready, key, report) or _ran(wanted, ready, code, key, report)
+
+
+def _found(ready: Ready, key: str, report: Report) -> StepRun | None:
+    producer = reusable(key, report)
+    if producer is None:
+        return None
+    note_reuse(producer, key, ready.point.name)
+    report(f"Reused from run {producer}: nothing that {ready.point.name} depends on has changed")
+    return StepRun(producer, ready.point.name, True, key)
+
+
+def _ran(wanted: _Step, ready: Ready, code: Code, key: str, report: Report) -> StepRun:
+    # In a copy of what the key is made of: the step sees nothing else, and leaves nothing where others look.
+    with copy_of(code, beside=_beside(ready), outputs=wanted.outputs, settings=ready.settings) as place:
+        ran = run_ready(replace(ready, place=place), wanted.params, report, outputs=wanted.outputs)
+    note_result(ran.run_id, key)
     return StepRun(ran.run_id, ready.point.name, False, key)
 
 
-def _key_of(wanted: _Step, ready: Ready, checked: Checked) -> str:
-    point, folder = ready.point, ready.project.folder
-    declared = declaration_for(ready.project, wanted.asked.environment)
+def _code_of(wanted: _Step, ready: Ready) -> Code:
+    settings, project = ready.settings, ready.project
+    local = [] if "://" in settings.artifact_root else [Path(settings.artifact_root)]
+    # Of what the descriptor says, the command and the environment count: other entry points are none of a step's.
+    without = [*wanted.outputs, *([project.descriptor.name] if project.descriptor else [])]
+    return code_of(project.folder, only=wanted.code, without=without, ignored=[settings.home, *local])
+
+
+def _beside(ready: Ready) -> Iterable[str]:
+    """Name files that what runs a project looks at itself."""
+    descriptor = ready.project.descriptor
+    return (*DECLARING, *([descriptor.name] if descriptor else []))
+
+
+def _key_of(wanted: _Step, ready: Ready, code: Code, checked: Checked, report: Report) -> str:
+    point = ready.point
     # Where an input lies does not matter, only what it holds.
     paths = inputs_of(point, checked)
     plain = {name: text for name, text in checked.raw.items() if name not in paths}
     inputs = {name: digest_of(path) for name, path in paths.items()}
-    inputs |= {name: digest_of(text) for name, text in plain.items() if text.startswith("runs:/")}
+    inputs |= {name: digest_of(text) for name, text in plain.items() if text.startswith(_CONTENT)}
     parts = {
         "format": _FORMAT,
-        "project": ready.project.name,
         "entry point": [point.name, point.command],
-        "code": code_digest(folder, only=wanted.code, without=wanted.outputs),
+        "code": code.digest,
         "params": {name: text for name, text in plain.items() if name not in inputs},
         "inputs": inputs,
-        "environment": f"{declared.kind}:{declared.digest}",
+        "environment": _environment_of(ready, report),
         "outputs": wanted.outputs,
     }
     return f"step/{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
 
 
-def _note_result(ran: ProjectRun, key: str) -> None:
-    writer = writer_for(current_store())
-    writer.submit(result_entry(ran.run_id, key))
+def _environment_of(ready: Ready, report: Report) -> list[Any]:
+    declared = declaration_for(ready.project, ready.asked.environment)
+    if declared.kind != "system":
+        return [declared.kind, declared.digest]
+    # Nobody declares what it holds.
+    facts = realised_of(ready.project, ready.asked.environment, ready.settings, report).facts()
+    return [declared.kind, declared.digest, dict(facts.packages)]
 
 
-def _note_reuse(producer: str, key: str, name: str) -> None:
-    outer, within = current_run(), task_run()
-    parent = outer.id if outer else flow_run_id()
-    if parent and parent != producer:
-        writer_for(current_store()).submit(reuse_entry(parent, within.id if within else new_id(), key, name))
+def _of_project_around(ready: Ready) -> Ready:
+    """Where a project that was fetched runs steps of its own, say where it came from: its copy will be gone."""
+    here = ready.fetched.folder.resolve()
+    if here != Path.cwd().resolve() or not here.is_relative_to(runs_of(ready.settings).resolve()):
+        return ready
+    told: dict[str, Any] = json.loads(os.environ.get("PREFECT_ML_PROJECT", "{}"))
+    known = {"uri": told.get("project"), "subfolder": told.get("subfolder"), "version": told.get("version")}
+    fetched = replace(ready.fetched, **{name: value for name, value in known.items() if value})
+    return replace(ready, fetched=fetched)
+
+
+@contextmanager
+def _run_around() -> Generator[None]:
+    """Join the run of the project that this process is, so that steps are runs below it."""
+    if current_run() or flow_run_id() or not load_settings().run_id:
+        yield
+        return
+    run = open_scope(Scope("steps"))
+    with closing(run), entered(run):
+        yield

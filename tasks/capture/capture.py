@@ -157,6 +157,9 @@ def capture_source(file: str | None, entry_point: str | None, store: Store, give
         given: What the caller knows better.
     """
     folder = _folder_of(file) if file else None
+    if given and folder:  # other processes run it, each as it is then
+        settings = store.settings
+        return Capture(Repository(folder, settings.home, settings.artifact_root), entry_point, store, given)
     return Capture(_repository_of(folder, store) if folder else None, entry_point, store, given)
 
 

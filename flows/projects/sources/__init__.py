@@ -5,7 +5,17 @@ from __future__ import annotations
 from .fetching import fetch
 from .garbage import collect_checkouts
 from .inputs import digest_of, download
-from .model import Fetched
+from .model import Fetched, Report
 from .working import apply_patch, checkout, workspace
 
-__all__ = ["Fetched", "apply_patch", "checkout", "collect_checkouts", "digest_of", "download", "fetch", "workspace"]
+__all__ = [
+    "Fetched",
+    "Report",
+    "apply_patch",
+    "checkout",
+    "collect_checkouts",
+    "digest_of",
+    "download",
+    "fetch",
+    "workspace",
+]
