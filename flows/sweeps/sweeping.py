@@ -139,21 +139,19 @@ class _Sweep:
 
     @contextmanager
     def _opened(self) -> Generator[ActiveRun]:
-        """Open the sweep's run, or the one that is resumed: also where Prefect has begun its flow run once more."""
-        around = flow_run()
-        known = self.resume or (around.id if around and _is_known(around.id, self.store) else None)
+        """Open the sweep's run, or the one that is resumed."""
         scope = Scope(
             self.title,
             self.experiment,
             entry_point=self.target.entry_point,
             file=self.target.file,
-            run_id=known,
-            resume=known is not None,
+            run_id=self.resume,
+            resume=self.resume is not None,
         )
         run = open_scope(scope, store=self.store)
         with closing(run), entered(run):
             set_tags({"sweep": "true", "parallel": self.limits.parallel, "process": process_tag()})
-            if known is None:
+            if self.resume is None:
                 version = {"version": self.target.version} if self.target.version else {}
                 log_params({"target": self.target.name, **version, **self.plan.as_params()})
             yield run
