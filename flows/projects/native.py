@@ -138,14 +138,24 @@ def _signature(point: EntryPoint, names: Mapping[str, str]) -> inspect.Signature
     made: list[inspect.Parameter] = []
     for key, name in names.items():
         declared = point.parameters.get(name) or Parameter(name, default="")
-        convert = _TYPES[declared.type]
-        default = inspect.Parameter.empty if declared.default is None else convert(declared.default)
-        made.append(inspect.Parameter(key, kind, default=default, annotation=convert))
+        default, annotation = _default_of(declared)
+        made.append(inspect.Parameter(key, kind, default=default, annotation=annotation))
     if not point.parameters:
         optional = inspect.Parameter(_MORE, kind, default=None, annotation=dict[str, Any] | None)
         made.append(optional)
     made.sort(key=lambda one: one.default is not inspect.Parameter.empty)
     return inspect.Signature(made, return_annotation=ProjectRun)
+
+
+def _default_of(declared: Parameter) -> tuple[Any, Any]:
+    """Give default and annotation; a default such as `None`, which is no number, stands for no value."""
+    convert: Any = _TYPES[declared.type]
+    if declared.default is None:
+        return inspect.Parameter.empty, convert
+    try:
+        return convert(declared.default), convert
+    except ValueError:
+        return None, convert | None
 
 
 def _as_written(point: EntryPoint, params: Mapping[str, Any], texts: Mapping[str, Any]) -> dict[str, Any]:
