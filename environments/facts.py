@@ -7,6 +7,7 @@ import platform
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,27 @@ def facts_of(kind: Kind, prefix: Path) -> Facts:
     return Facts(python, _platform(), dict(sorted(packages.items())), head + lines)
 
 
-def _installed(kind: Kind, prefix: Path) -> Iterator[Distribution]:
+@dataclass(frozen=True)
+class _Installed:
+    name: str
+    version: str
+    files: Distribution
+
+    @classmethod
+    def of(cls, files: Distribution) -> _Installed:
+        # The head alone: what follows is the package's manual, and to parse it takes a second for 200 packages.
+        text = files.read_text("METADATA") or files.read_text("PKG-INFO") or ""
+        words = dict(re.findall(r"^(Name|Version): *(.*?)\s*$", text.partition("\n\n")[0], re.MULTILINE))
+        return cls(words.get("Name", ""), words.get("Version", ""), files)
+
+
+def _installed(kind: Kind, prefix: Path) -> Iterator[_Installed]:
     if kind == "system":
         paths = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     else:
         paths = [str(path) for path in sorted(prefix.glob("lib/python*/site-packages"))]
     seen: set[str] = set()
-    for dist in distributions(path=paths):
+    for dist in map(_Installed.of, distributions(path=paths)):
         if dist.name and dist.name not in seen:
             seen.add(dist.name)
             yield dist
@@ -66,23 +81,23 @@ def _platform() -> str:
     return f"{system.system} {system.release} {system.machine}"
 
 
-def _uv_lock(kind: Kind, prefix: Path, found: Iterable[Distribution]) -> str:
+def _uv_lock(kind: Kind, prefix: Path, found: Iterable[_Installed]) -> str:
     locked = prefix / LOCKED
     if kind == "uv" and locked.is_file() and "--hash=" in (text := locked.read_text()):
         return text  # more exact than versions
     return "".join(_pinned(found))
 
 
-def _pinned(found: Iterable[Distribution]) -> Iterator[str]:
+def _pinned(found: Iterable[_Installed]) -> Iterator[str]:
     for dist in sorted(found, key=lambda dist: dist.name.lower()):
         if dist.name.lower().replace("_", "-") != "prefect-ml":
             yield f"{dist.name}{_address(dist) or f'=={dist.version}'}\n"
 
 
-def _address(dist: Distribution) -> str | None:
+def _address(dist: _Installed) -> str | None:
     """Say where a package comes from that no index gave."""
     try:
-        direct: dict[str, Any] = json.loads(dist.read_text("direct_url.json") or "null") or {}
+        direct: dict[str, Any] = json.loads(dist.files.read_text("direct_url.json") or "null") or {}
     except ValueError:
         return None
     url, vcs = direct.get("url", ""), direct.get("vcs_info")
@@ -95,10 +110,10 @@ def _conda_records(prefix: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted((prefix / "conda-meta").glob("*.json"))]
 
 
-def _conda_lock(records: list[dict[str, Any]], found: list[Distribution]) -> str:
+def _conda_lock(records: list[dict[str, Any]], found: list[_Installed]) -> str:
     """Write a conda.yaml that gives the same builds."""
     names = {str(record["name"]).lower() for record in records}
-    by_pip = [dist for dist in found if (dist.read_text("INSTALLER") or "").strip() not in ("", "conda")]
+    by_pip = [dist for dist in found if (dist.files.read_text("INSTALLER") or "").strip() not in ("", "conda")]
     pinned = [line.strip() for line in _pinned(dist for dist in by_pip if dist.name.lower() not in names)]
     dependencies: list[Any] = [f"{record['name']}={record['version']}={record['build']}" for record in records]
     channels = dict.fromkeys(_channel(record) for record in records)
