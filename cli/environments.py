@@ -35,15 +35,25 @@ def list_command(as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @json_option
 def gc_command(older_than: float, dry_run: bool, as_json: bool) -> None:
-    """Remove what nobody has used in a while; it is built again when it is needed."""
+    """Remove what nobody has used in a while; it is built again when it is needed.
+
+    Copies of fetched projects and downloaded inputs go with the environments.
+    """
     from ..environments.collect import collect_environments
+    from ..flows.projects.sources import collect_checkouts
     from ..settings import load_settings
 
-    removed = collect_environments(load_settings().environments, older_than_days=older_than, dry_run=dry_run)
-    _show(removed, as_json, empty=f"Nothing is unused for {older_than:g} days.")
-    if removed and not as_json:
-        said = "would be removed" if dry_run else "removed"
+    settings = load_settings()
+    removed = collect_environments(settings.environments, older_than_days=older_than, dry_run=dry_run)
+    copies = collect_checkouts(settings, older_than, dry_run=dry_run)
+    _show(removed, as_json, empty=f"No environment is unused for {older_than:g} days.")
+    if as_json:
+        return
+    said = "would be removed" if dry_run else "removed"
+    if removed:
         click.echo(f"{len(removed)} {said}, {sum(kept.size for kept in removed) / 1e6:.0f} MB.")
+    if copies:
+        click.echo(f"{len(copies)} copies of projects and inputs {said}.")
 
 
 def _show(found: list[Kept], as_json: bool, *, empty: str) -> None:

@@ -545,8 +545,11 @@ def test_what_nobody_uses_is_collected_and_what_somebody_uses_stays(
         left = home / "projects" / ".runs" / "killed"
         left.mkdir()
         (left.parent / "killed.lock").touch()
-        gone = collect_checkouts(settings, older_than_days=0)
-        assert {left, found.root.parent, place.parent} <= set(gone)
+        unused = {left, found.root.parent.parent, place.parent}
+        assert unused <= set(collect_checkouts(settings, older_than_days=0, dry_run=True))
+        assert all(folder.is_dir() for folder in unused)
+        assert unused <= set(collect_checkouts(settings, older_than_days=0))
+        assert not any(folder.exists() for folder in unused)
         assert (copy.folder / "top.py").is_file()
         assert git(copy.folder, "status", "--porcelain") == ""
     assert fetch(repository.bare, settings=settings).folder == found.folder
