@@ -30,6 +30,7 @@ _KEYS = (
     "storage_options",
     "system_metrics",
     "system_metrics_seconds",
+    "docker_base",
 )
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _log = logging.getLogger("prefect_ml")
@@ -50,6 +51,8 @@ class Settings:
             credentials, so it is left out of `repr`.
         system_metrics: Whether runs record what processor, memory, disk, network and GPU do.
         system_metrics_seconds: How often they do.
+        docker_base: Image with a Python on which declared Python environments are put for Docker; empty for the
+            official slim image of that Python.
     """
 
     home: Path
@@ -61,6 +64,7 @@ class Settings:
     storage_options: str = ""
     system_metrics: bool = False
     system_metrics_seconds: float = 10.0
+    docker_base: str = ""
 
     def __repr__(self) -> str:
         return f"Settings(home={str(self.home)!r}, experiment={self.experiment!r})"
@@ -106,7 +110,7 @@ def load_settings(
         block: Gives `store_url` and `artifact_root` of the default block; by default the block is asked only where
             Prefect is already imported and an API address is known.
         overrides: `home`, `store_url`, `artifact_root`, `experiment`, `run_id`, `journal`, `storage_options`,
-            `system_metrics`, `system_metrics_seconds`; None means not given.
+            `system_metrics`, `system_metrics_seconds`, `docker_base`; None means not given.
 
     Raises:
         SettingsError: An unknown setting, or a pyproject table that cannot be read.
@@ -138,6 +142,7 @@ def _build(items: tuple[tuple[str, str], ...], _cwd: str, _user_home: str) -> Se
         storage_options=found.get("storage_options", ""),
         system_metrics=_switch("system_metrics", found.get("system_metrics", "off")),
         system_metrics_seconds=_seconds("system_metrics_seconds", found.get("system_metrics_seconds", "10")),
+        docker_base=found.get("docker_base", ""),
     )
 
 
