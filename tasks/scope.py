@@ -17,6 +17,7 @@ from ..running import PrefectRun, system_user
 from ..settings import load_settings
 from ..store import Store, child_id, current_store, get_run, new_id
 from ..store.entries import close_entry, tags_entry
+from ..store.names import normal_name
 from ..store.runs import NewRun, OpenRun, open_run, resume_run
 from ..store.writers import writer_for
 from .active import ActiveRun, current_run, entered, entered_run, implicit_runs, innermost_prefect_run
@@ -123,6 +124,8 @@ def open_scope(scope: Scope, *, store: Store | None = None) -> ActiveRun:
     """Open the run of a scope without making it current."""
     if scope.resume and not scope.run_id:
         raise SettingsError("resume=True needs run_id=, the id of the run to go on with.")
+    if type(scope.experiment) is str:  # what is none is refused where the experiment is looked for
+        scope = replace(scope, experiment=normal_name(scope.experiment))
     store = current_store(store)
     outer, prefect = current_run(), innermost_prefect_run()
     writer_for(store)  # what a process that died has logged goes before: it may have ended the run to open

@@ -354,3 +354,9 @@ def test_the_command_line_does_the_same(call: Callable[..., str], store: Store, 
     assert get_run(run_id)
     assert json.loads(call("store", "gc", "--older-than", "35", "--json"))["runs"] == [run_id]
     assert "Nothing" in call("store", "gc")
+
+
+def test_an_open_run_tells_its_experiment_as_it_is_kept(store: Store) -> None:
+    with start_run(experiment="Cafe\u0301") as run:
+        assert run.experiment == "Caf\u00e9"
+    assert get_run(run.id).experiment == run.experiment
