@@ -12,7 +12,7 @@ from typing import Any
 from .processes import Owner, is_alive
 from .settings import Settings
 
-__all__ = ["PrefectRun", "api_url", "flow_run", "flow_run_id", "relay_url", "system_user", "task_run"]
+__all__ = ["PrefectRun", "api_url", "flow_run", "flow_run_id", "is_api_known", "relay_url", "system_user", "task_run"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,19 @@ def api_url(settings: Settings) -> str | None:
         The address, or None where none is configured and no server of ours runs.
     """
     return os.environ.get("PREFECT_API_URL") or _server(settings).get("api_url")
+
+
+def is_api_known(settings: Settings) -> bool:
+    """Whether a flow run of this process would go to a server that is there, so that Prefect starts none of its own.
+
+    Prefect reads its settings when it is imported, and so do its threads: where it is not imported yet, it is told of
+    the server that `up` started through the environment of this process.
+    """
+    if module := sys.modules.get("prefect.settings"):
+        return bool(module.PREFECT_API_URL.value())
+    if url := api_url(settings):
+        os.environ["PREFECT_API_URL"] = url
+    return url is not None
 
 
 def relay_url(settings: Settings) -> str | None:

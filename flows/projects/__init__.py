@@ -3,8 +3,9 @@
 from .descriptor import read_project
 from .initialising import initialise
 from .native import project_flow
+from .ready import ProjectRun
 from .rerunning import MetricDifference, Verdict, rerun
-from .running import ProjectRun, run_project
+from .running import run_project
 from .steps import StepRun, step, submit_step
 
 __all__ = [

@@ -48,7 +48,7 @@ def check_project(directory: str = ".") -> dict[str, Any]:
     """
     from ...settings import load_settings
     from .descriptor import read_project
-    from .running import realised_of
+    from .ready import realised_of
     from .sources import fetch
 
     settings = load_settings()

@@ -17,7 +17,7 @@ from .execution import child_variables, followed, keep_output
 from .sources import workspace
 
 if TYPE_CHECKING:
-    from .running import Ready
+    from .ready import Ready
 
 __all__ = ["run_flow"]
 

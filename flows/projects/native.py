@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ProjectError
 from .model import EntryPoint, Parameter
-from .running import Asked, ProjectRun, Ready, prepare, run_ready
+from .ready import Asked, ProjectRun, Ready, prepare
+from .running import run_ready
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -25,19 +25,9 @@ from ...tasks.active import current_run, entered
 from ...tasks.scope import Scope, closing, open_scope, require_run
 from .code_digest import Code, code_of, copy_of
 from .parameters import Checked
+from .ready import Asked, Ready, Report, checked_params, declaration_for, inputs_of, prepare, realised_of
 from .reusing import note_result, note_reuse, one_at_a_time, reusable
-from .running import (
-    Asked,
-    Ready,
-    Report,
-    checked_params,
-    declaration_for,
-    inputs_of,
-    prepare,
-    realised_of,
-    run_ready,
-    to_stderr,
-)
+from .running import run_ready, to_stderr
 from .sources import digest_of
 from .sources.working import runs_of
 

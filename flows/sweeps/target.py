@@ -122,7 +122,8 @@ class ProjectTarget:
             ProjectError: There is no such project, or it cannot be run so.
         """
         from ..projects.parameters import check_params
-        from ..projects.running import Asked, prepare, to_stderr
+        from ..projects.ready import Asked, prepare
+        from ..projects.running import to_stderr
 
         ready = prepare(Asked(self.uri, self.entry_point, self.version, self.environment), to_stderr)
         if not ready.point.flow:
