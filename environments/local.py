@@ -1,4 +1,4 @@
-"""Commands as local processes: each in a session of its own, read line by line, ended with all that it has started."""
+"""Commands as local processes: each under a supervisor of its own, read line by line, ended with all it has started."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import contextlib
 import os
 import selectors
 import shutil
-import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 from ..errors import EnvironmentFailed
+from . import supervisor
 
 __all__ = ["LocalCommand"]
 
 _CHUNK = 1 << 16
 _LEFT = 32  # chunks that are read after the end: more than a pipe holds, so a process left behind is writing
 _LOOK = 0.1
+_LONGEST = 1 << 20  # bytes of a line that are given at once
 
 
 class LocalCommand:
@@ -29,10 +29,10 @@ class LocalCommand:
         shell = shutil.which("bash") or "/bin/sh"
         try:
             self._child = subprocess.Popen(
-                [shell, "-c", command],
+                [sys.executable, "-I", supervisor.__file__, shell, "-c", command],
                 cwd=folder,
                 env=dict(environ),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -41,17 +41,18 @@ class LocalCommand:
         except (OSError, ValueError) as error:
             raise EnvironmentFailed(f"The command {command!r} cannot be started in {folder} ({error}).") from error
 
-    @property
-    def pid(self) -> int:
-        """Process id of its shell, which is the id of its process group too."""
-        return self._child.pid
-
     def lines(self) -> Iterator[str]:
         """Give each line that it prints; ends with the command, whoever else holds its output open."""
-        rest = b""
+        rest = bytearray()
         for chunk in self._chunks():
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from (_text(line) for line in whole)
+            *whole, last = chunk.split(b"\n")
+            for line in whole:
+                yield _text(rest + line)
+                rest.clear()
+            rest += last
+            if len(rest) > _LONGEST:
+                yield _text(rest)
+                rest.clear()
         if rest:
             yield _text(rest)
 
@@ -61,23 +62,11 @@ class LocalCommand:
 
     def stop(self, *, grace: float) -> None:
         """Ask the whole tree to end, and kill what is left after `grace` seconds."""
-        tree = self._tree()
-        _signal(tree, signal.SIGTERM)
-        _, alive = psutil.wait_procs(tree, timeout=grace)
-        _signal({*alive, *self._tree()}, signal.SIGKILL)
+        assert self._child.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or was told already
+            self._child.stdin.write(f"{grace}".encode())
+            self._child.stdin.close()
         self._child.wait()
-
-    def _tree(self) -> set[psutil.Process]:
-        """Find its processes: those below it, and those of its session whose parent has gone."""
-        found: set[psutil.Process] = set()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            shell = psutil.Process(self._child.pid)
-            found |= {shell, *shell.children(recursive=True)}
-        for process in psutil.process_iter():
-            with contextlib.suppress(OSError, psutil.Error):
-                if os.getsid(process.pid) == self._child.pid:
-                    found |= {process, *process.children(recursive=True)}
-        return found
 
     def _chunks(self) -> Iterator[bytes]:
         assert self._child.stdout is not None
@@ -97,11 +86,5 @@ class LocalCommand:
                 yield chunk
 
 
-def _signal(processes: set[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(number)
-
-
-def _text(line: bytes) -> str:
+def _text(line: bytearray) -> str:
     return line.decode(errors="replace").rstrip("\r")
