@@ -50,13 +50,15 @@ def code_of(
         folder: The project.
         only: Patterns such as `train.py`, `features/` or `data/*.csv`, relative to the project; all files by default.
         without: Patterns of files that do not count.
-        ignored: Folders that do not count, such as our own.
+        ignored: Folders in it that do not count, such as our own.
 
     Raises:
         ProjectError: A pattern of `only` matches no file, or a file cannot be read.
     """
-    ours = [os.path.realpath(path) + os.sep for path in ignored]
-    files = [name for name in _files(folder) if not os.path.realpath(folder / name).startswith(tuple(ours))]
+    # What was fetched lies in a folder of ours itself.
+    within = [path.resolve() for path in ignored if not folder.resolve().is_relative_to(path.resolve())]
+    ours = tuple(f"{path}{os.sep}" for path in within)
+    files = [name for name in _files(folder) if not os.path.realpath(folder / name).startswith(ours)]
     if idle := [pattern for pattern in only if not any(_matches(name, [pattern]) for name in files)]:
         raise ProjectError(f"No file of {folder} matches {idle[0]!r}; name files or folders of the project.")
     chosen = [name for name in files if (not only or _matches(name, only)) and not _matches(name, without)]

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ...environments import declared_of_lock
+from ...environments import realise
+from ...environments.declared import Declared, declared_of, declared_of_lock
 from ...errors import ArtifactError, EnvironmentFailed, PrefectMLError, ProjectError
 from ...reports import diff_runs
 from ...settings import Settings, load_settings
@@ -21,13 +22,16 @@ from ...store.artifacts import fetch as fetch_artifact
 from ...store.run_artifacts import download_artifacts
 from .descriptor import read_project
 from .execution import INPUTS, LOCK
-from .running import Again, Asked, Ready, Report, run_ready, to_stderr
+from .model import EntryPoint
+from .ready import Again, Asked, Ready, Report, checked_params
+from .running import run_ready, to_stderr
 from .sources import Fetched, apply_patch, checkout, digest_of, fetch
 
 __all__ = ["MetricDifference", "Verdict", "rerun"]
 
 _TOLERANCE = 1e-9
 _URL = re.compile(r"[A-Za-z][\w+.-]+:/")
+_SYSTEM = "# prefect-ml environment: system\n"
 _LEFT_OUT = re.compile(r"^# Left out: (.+)$", re.MULTILINE)
 
 
@@ -104,20 +108,31 @@ def rerun(
     run, settings = get_run(run_id), load_settings()
     report = report or to_stderr
     try:
-        with _as_it_was(run, settings, credentials, report) as ready:
+        with _as_it_was(run, settings, credentials, report) as (ready, given):
             asked = replace(ready.asked, timeout=timeout, experiment=run.experiment)
-            again = Again(run.id, f"{run.name}-again", _inputs_of(run).cwd)
-            ran = run_ready(replace(ready, asked=asked), run.params, report, again=again)
+            again = Again(run.id, f"{run.name}-again", given.cwd)
+            ran = run_ready(replace(ready, asked=asked), given.params, report, again=again)
     except _Missing as error:
         return Verdict("not possible", run_id, missing=tuple(str(part) for part in error.args), tolerance=tolerance)
     return _judged(run, get_run(ran.run_id), tolerance)
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What a run was given: values, what those of type path held, and where relative ones began."""
+
+    params: Mapping[str, str]
+    digests: Mapping[str, str]
+    cwd: Path
+
+
 @contextmanager
-def _as_it_was(run: Run, settings: Settings, credentials: str | None, report: Report) -> Generator[Ready]:
-    """Bring back what a run ran, in a folder of its own."""
-    missing = [*_unknown(run), *_changed_inputs(run)]
-    if missing:
+def _as_it_was(
+    run: Run, settings: Settings, credentials: str | None, report: Report
+) -> Generator[tuple[Ready, _Given]]:
+    """Bring back what a run ran, in a folder of its own, and what it was given."""
+    given = _given_of(run)
+    if missing := list(_unknown(run)):
         raise _Missing(*missing)
     source = run.source
     asked = Asked(source.project or "", source.entry_point or "", source.commit, credentials=credentials)
@@ -129,50 +144,68 @@ def _as_it_was(run: Run, settings: Settings, credentials: str | None, report: Re
             _patch(run, again, Path(place, "changes.patch"))
             project = read_project(folder)
             point = project.find(asked.entry_point)
-            declared = declared_of_lock(_text_of(run, LOCK), origin=f"the lock of run {run.id}")
+            given = replace(given, params=_without_own(given, point, folder))
+            if missing := list(_changed_inputs(given, point, folder)):
+                raise _Missing(*missing)
+            declared = _declared_of(run, folder)
+            ready = Ready(asked, settings, again, project, point, declared)
+            ready.realised(report)
+            checked_params(ready, given.params, report, cwd=given.cwd)
         except (ProjectError, EnvironmentFailed, ArtifactError) as error:
             raise _Missing(str(error)) from error
-        yield Ready(asked, settings, again, project, point, declared)
+        yield ready, given
+
+
+def _given_of(run: Run) -> _Given:
+    try:
+        recorded = json.loads(_text_of(run, INPUTS))
+    except ArtifactError as error:
+        raise _Missing(
+            f"Run {run.id} is not that of a project's command: of flows and other code, nobody knows the whole."
+        ) from error
+    return _Given(recorded["params"], recorded["digests"], Path(recorded["cwd"]))
 
 
 def _unknown(run: Run) -> Generator[str]:
     """Say what the record of a run lacks."""
     source = run.source
-    if not (source.project and source.environment and source.entry_point):
-        yield f"Run {run.id} is not that of a project: only what `prefect-ml run` or a deployment ran is known whole."
-    elif source.commit is None:
+    if source.commit is None:
         yield f"{source.project} was in no Git repository, so nobody can tell whether its files are the same."
     elif source.dirty and not source.changes:
         yield "Its code differed from the commit, and the changes were not kept."
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """What a run's parameters of type path held, and where relative ones began."""
-
-    digests: Mapping[str, str]
-    cwd: Path | None = None
-
-
-def _inputs_of(run: Run) -> _Inputs:
-    try:
-        recorded = json.loads(_text_of(run, INPUTS))
-    except ArtifactError:
-        return _Inputs({})  # it had none
-    return _Inputs(recorded["digests"], Path(recorded["cwd"]))
+def _without_own(given: _Given, point: EntryPoint, folder: Path) -> dict[str, str]:
+    """Leave out defaults of type path that lie in the project: they are files of its code."""
+    declared = point.parameters
+    own = {name for name in given.digests if name in declared and given.params[name] == declared[name].default}
+    return {name: text for name, text in given.params.items() if name not in own or not (folder / text).exists()}
 
 
-def _changed_inputs(run: Run) -> Generator[str]:
-    inputs = _inputs_of(run)
-    for name, digest in inputs.digests.items():
-        place = run.params[name]
+def _changed_inputs(given: _Given, point: EntryPoint, folder: Path) -> Generator[str]:
+    for name, digest in given.digests.items():
+        place = given.params.get(name)
         try:
-            now = digest_of(place if _URL.match(place) else (inputs.cwd or Path()) / place)
+            if place is None:
+                now = digest_of(folder / (point.parameters[name].default or ""))
+            else:
+                now = digest_of(place if _URL.match(place) else given.cwd / Path(place).expanduser())
         except PrefectMLError as error:
             yield f"The input {name!r} is gone: {error}"
             continue
         if now != digest:
-            yield f"The input {name!r} ({place}) has changed: it had the digest {digest[:12]}, and has {now[:12]} now."
+            shown = place or point.parameters[name].default
+            yield f"The input {name!r} ({shown}) has changed: it had the digest {digest[:12]}, and has {now[:12]} now."
+
+
+def _declared_of(run: Run, folder: Path) -> Declared:
+    """Read the environment that a run had from its lock."""
+    lock, origin = _text_of(run, LOCK), f"the lock of run {run.id}"
+    if lock.startswith(_SYSTEM):
+        here = declared_of(folder, kind="system")
+        if realise(here, root=folder).facts().lock == lock:
+            return here  # nothing has to be built: the interpreter at hand still holds the same
+    return declared_of_lock(lock, origin=origin)
 
 
 def _patch(run: Run, fetched: Fetched, patch: Path) -> None:

@@ -118,7 +118,7 @@ def step(  # noqa: PLR0913 - all but the first two by name
     """
     about = {"uri": uri, "version": version, "environment": environment, "timeout": timeout}
     wanted = _wanted(entry_point, params, **about, code=code, outputs=outputs, refresh=refresh, **options)
-    return _task_of(wanted)(wanted) if flow_run_id() else _done(wanted, to_stderr)
+    return _outcome(_task_of(wanted)(wanted)) if flow_run_id() else _done(wanted, to_stderr)
 
 
 def submit_step(entry_point: str, params: Mapping[str, Any] | None = None, **options: Any) -> PrefectFuture[StepRun]:
@@ -188,6 +188,12 @@ def _run_in_task(wanted: _Step) -> Any:
     if outcome.reused:
         return Completed(name="Cached", message=f"Reused from run {outcome.run_id}", data=outcome)
     return outcome
+
+
+def _outcome(given: Any) -> StepRun:
+    """Give what a task has returned: a state stays one where the task is called and not submitted."""
+    kept = given if isinstance(given, StepRun) else given.data
+    return getattr(kept, "result", kept)
 
 
 def _done(wanted: _Step, report: Report) -> StepRun:
