@@ -139,6 +139,28 @@ def need() -> Callable[[str], str]:
     return program_of
 
 
+@pytest.fixture(scope="session")
+def base_image() -> str:
+    """The name of a small image with Python, on a Docker daemon that answers.
+
+    Without one (`tests/with_docker.sh` starts one) the test is skipped, or fails if PREFECT_ML_REQUIRE names docker.
+    """
+    script = Path(__file__).with_name("base_image.sh")
+    problem = "the program docker is not installed"
+    if shutil.which("docker"):
+        asked = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            made = subprocess.run([str(script)], capture_output=True, text=True, check=False)
+            problem = f"the base image cannot be made: {made.stderr}"
+            if made.returncode == 0:
+                return made.stdout.strip()
+        else:
+            problem = "no Docker daemon answers"
+    if "docker" in os.environ.get("PREFECT_ML_REQUIRE", "").split(","):
+        pytest.fail(f"{problem}, and PREFECT_ML_REQUIRE names docker")
+    pytest.skip(problem)
+
+
 @dataclass(frozen=True)
 class Laptop:
     """A home in which `prefect-ml up` has run."""

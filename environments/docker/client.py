@@ -71,10 +71,10 @@ def _context() -> tuple[str | None, Any]:
 
 def _reason(error: BaseException) -> str:
     said = str(getattr(error, "explanation", None) or error)
-    inner = error
-    while not isinstance(inner, (FileNotFoundError, PermissionError)) and (inner.__context__ or inner.__cause__):
-        inner = inner.__cause__ or inner.__context__ or inner
-    if isinstance(inner, FileNotFoundError | PermissionError):
-        said = inner.strerror or said
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:  # the system's own words, below three layers of others
+            said = inner.strerror
+        inner = inner.__cause__ or inner.__context__
     reason = " ".join(said.split()).rstrip(".")
     return reason if len(reason) <= 400 else reason[:400].rsplit(" ", 1)[0] + " ..."

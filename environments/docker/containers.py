@@ -26,7 +26,9 @@ from .probe import Contents
 __all__ = ["DockerEnvironment"]
 
 # The user's own HOME is not there, and that of the image may belong to somebody else.
+# One stream for both outputs: Docker mixes two in any order.
 _SCRIPT = (
+    "exec 2>&1; "
     '[ -w "${HOME:-}" ] || { HOME=/tmp; export HOME; }; '
     'if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; fi; exec /bin/sh -c "$1"'
 )
