@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ProjectError, ProjectRunFailed, RunNotFound
-from ...running import api_url, flow_run
+from ...running import flow_run, is_api_known
 from ...settings import load_settings
 from ...store import Run, RunList, Store, current_store, get_run
 from ...tasks.active import ActiveRun, entered
@@ -187,8 +187,9 @@ class _Sweep:
 
 
 def _in_prefect(sweeping: _Sweep, task_runner: Any, sent: SentTarget) -> SweepResult:
+    is_api_known(load_settings())  # before Prefect is imported
     from prefect import flow
-    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+    from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
     here = _Here(sweeping, sent)
 
@@ -202,10 +203,7 @@ def _in_prefect(sweeping: _Sweep, task_runner: Any, sent: SentTarget) -> SweepRe
         task_runner=task_runner,
         validate_parameters=False,
     )
-    found: dict[Any, Any] = {PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}
-    if url := api_url(load_settings()):
-        found[PREFECT_API_URL] = url
-    with temporary_settings(updates=found):
+    with temporary_settings(updates={PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}):
         make(body)(**sweeping.plan.as_params(), parallel=sweeping.limits.parallel)
     assert here.result is not None
     return here.result
@@ -234,7 +232,7 @@ def _is_local(target: Target, task_runner: Any) -> bool:
     """Whether to do without Prefect: where it has no API, and nothing of it was asked for."""
     if isinstance(target, FlowTarget) or (task_runner is not None and task_runner not in _LOCAL):
         return False
-    return flow_run() is None and api_url(load_settings()) is None
+    return flow_run() is None and not is_api_known(load_settings())
 
 
 def _resumable(run_id: str, store: Store) -> Run:
