@@ -394,3 +394,27 @@ def test_in_prefect_steps_are_task_runs_and_what_is_reused_is_cached(
     assert (again, reused) == (tried, True)
     assert out["retried"]["reused"] == [tried]
     assert out["retried"]["children"] == [tried], "what the new attempt has reused is superseded no more"
+
+
+SAMPLE = """
+import json, sys
+from prefect_ml import get_run, run_project, search_runs
+from prefect_ml.store.reuses import reused_runs
+
+if __name__ == "__main__":
+    out = []
+    for alpha in ("0.1", "0.3"):
+        done = run_project(sys.argv[1], environment="system", params={"alpha": alpha}, report=lambda _: None)
+        (inner,) = search_runs(f"parent_id = '{done.run_id}'")
+        ran = search_runs(f"parent_id = '{inner.id}'")
+        reused = [get_run(one.run_id) for one in reused_runs(inner.id)]
+        out.append([sorted(run.source.entry_point for run in runs) for runs in (ran, reused)])
+    print(json.dumps(out))
+"""
+
+
+def test_the_workflow_of_the_docs_runs_by_itself(in_prefect: Callable[..., Any], project: Path, tmp_path: Path) -> None:
+    assert in_prefect(SAMPLE, tmp_path, str(project)) == [
+        [["etl", "load_raw", "train"], []],
+        [["train"], ["etl", "load_raw"]],
+    ]

@@ -187,9 +187,9 @@ def _changed_inputs(given: _Given, point: EntryPoint, folder: Path) -> Generator
         place = given.params.get(name)
         try:
             if place is None:
-                now = digest_of(folder / (point.parameters[name].default or ""))
+                now = digest_of(str(folder / (point.parameters[name].default or "")))
             else:
-                now = digest_of(place if _URL.match(place) else given.cwd / Path(place).expanduser())
+                now = digest_of(place if _URL.match(place) else str(given.cwd / Path(place).expanduser()))
         except PrefectMLError as error:
             yield f"The input {name!r} is gone: {error}"
             continue
