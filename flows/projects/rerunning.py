@@ -10,10 +10,16 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from ...environments import realise
-from ...environments.declared import Declared, declared_of, declared_of_lock
+from ...environments import (
+    Declared,
+    DeclaredImage,
+    declared_image_of_lock,
+    declared_of,
+    declared_of_lock,
+    realise,
+)
 from ...errors import ArtifactError, EnvironmentFailed, PrefectMLError, ProjectError
 from ...reports import diff_runs
 from ...settings import Settings, load_settings
@@ -22,7 +28,7 @@ from ...store.artifacts import fetch as fetch_artifact
 from ...store.run_artifacts import download_artifacts
 from .descriptor import read_project
 from .execution import INPUTS, LOCK
-from .model import EntryPoint
+from .model import DeclaredEnvironment, EntryPoint, Project
 from .ready import Again, Asked, Ready, Report, checked_params
 from .running import run_ready, to_stderr
 from .sources import Fetched, apply_patch, checkout, digest_of, fetch
@@ -31,7 +37,7 @@ __all__ = ["MetricDifference", "Verdict", "rerun"]
 
 _TOLERANCE = 1e-9
 _URL = re.compile(r"[A-Za-z][\w+.-]+:/")
-_SYSTEM = "# prefect-ml environment: system\n"
+_HEAD = "# prefect-ml environment: "
 _LEFT_OUT = re.compile(r"^# Left out: (.+)$", re.MULTILINE)
 
 
@@ -147,7 +153,7 @@ def _as_it_was(
             given = replace(given, params=_without_own(given, point, folder))
             if missing := list(_changed_inputs(given, point, folder)):
                 raise _Missing(*missing)
-            declared = _declared_of(run, folder)
+            declared = _declared_of(run, project)
             ready = Ready(asked, settings, again, project, point, declared)
             ready.realised(report)
             checked_params(ready, given.params, report, cwd=given.cwd)
@@ -198,12 +204,16 @@ def _changed_inputs(given: _Given, point: EntryPoint, folder: Path) -> Generator
             yield f"The input {name!r} ({shown}) has changed: it had the digest {digest[:12]}, and has {now[:12]} now."
 
 
-def _declared_of(run: Run, folder: Path) -> Declared:
+def _declared_of(run: Run, project: Project) -> Declared | DeclaredImage:
     """Read the environment that a run had from its lock."""
     lock, origin = _text_of(run, LOCK), f"the lock of run {run.id}"
-    if lock.startswith(_SYSTEM):
-        here = declared_of(folder, kind="system")
-        if realise(here, root=folder).facts().lock == lock:
+    if lock.startswith(_HEAD + "docker\n"):
+        said = project.environment or DeclaredEnvironment("docker_env")
+        more: dict[str, Any] = {"volumes": said.volumes, "environment": said.environment}
+        return declared_image_of_lock(lock, folder=project.folder, origin=origin, **more)
+    if lock.startswith(_HEAD + "system\n"):
+        here = declared_of(project.folder, kind="system")
+        if realise(here, root=project.folder).facts().lock == lock:
             return here  # nothing has to be built: the interpreter at hand still holds the same
     return declared_of_lock(lock, origin=origin)
 
