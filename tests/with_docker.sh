@@ -19,7 +19,8 @@ if ! docker version >/dev/null 2>&1; then
   end() {
     kill "$daemon" 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
-    rm -rf "$state"
+    umount "$state"/exec/netns/* 2>/dev/null || true # the daemon leaves its network there
+    rm -rf "$state" || true
   }
   trap end EXIT
   trap 'exit 130' INT TERM
