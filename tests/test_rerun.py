@@ -261,6 +261,22 @@ def test_inputs_that_other_runs_have_made(project: Path) -> None:
     impossible(done.run_id, "The input 'data' is gone")
 
 
+def test_a_step_in_a_container_is_reused_and_run_again_in_its_image(base_image: str, project: Path) -> None:
+    command = 'cat {data} > out.txt; mkdir -p deep; cat /given/x >> deep/out.txt; echo "$FROM"'
+    described = PROJECT.replace('"python main.py {data} {alpha}"', command)
+    more = "  volumes: ['./shared:/given:ro']\n  environment: [[FROM, project]]\n"
+    (project / "MLproject").write_text(f"{described}docker_env:\n  image: {base_image}\n{more}")
+    (project / "shared").mkdir()
+    (project / "shared" / "x").write_text("1")
+    commit(project)
+    first = step("main", uri=str(project), outputs=["out.txt", "deep"])
+    assert step("main", uri=str(project), outputs=["out.txt", "deep"]).run_id == first.run_id
+    assert str(first.run.source.environment).startswith("docker:")
+    (project / "MLproject").write_text((project / "MLproject").read_text().replace("project]]", "another]]"))
+    assert not step("main", uri=str(project), outputs=["out.txt", "deep"]).reused
+    assert rerun(first.run_id, report=lambda _: None).outcome == "reproduced"
+
+
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "prefect_ml.cli", "runs", "rerun", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -264,6 +264,8 @@ def _key_of(wanted: _Step, ready: Ready, code: Code, checked: Checked, report: R
 
 def _environment_of(ready: Ready, report: Report) -> list[Any]:
     declared = declaration_for(ready.project, ready.asked.environment)
+    if declared.kind == "docker" and (said := ready.project.environment):
+        return [declared.kind, declared.digest, said.volumes, said.environment]
     if declared.kind != "system":
         return [declared.kind, declared.digest]
     # Nobody declares what it holds.
