@@ -16,6 +16,7 @@ from prefect_ml import delete_run, get_run, search_runs, start_run, step, submit
 from prefect_ml.errors import ProjectError, ProjectRunFailed
 from prefect_ml.flows.projects import StepRun
 from prefect_ml.flows.projects.code_digest import code_of
+from prefect_ml.settings import load_settings
 from prefect_ml.store.reuses import reused_runs
 from prefect_ml.store.run_artifacts import download_artifacts, list_artifacts
 
@@ -248,6 +249,19 @@ def test_a_model_or_text_that_is_an_address_of_ours_counts_by_its_content(projec
         step("count", {"data": "runs:/nobody/x"}, uri=str(folder), environment="system")
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_another_machine_with_the_same_store_reuses(
+    project: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings()
+    shutil.copytree(project, tmp_path / "copy")
+    first = workflow(project)
+    monkeypatch.setenv("PREFECT_ML_STORE_URL", settings.store_url)
+    monkeypatch.setenv("PREFECT_ML_ARTIFACT_ROOT", settings.artifact_root)
+    monkeypatch.setenv("PREFECT_ML_HOME", str(tmp_path / "another"))
+    assert {one.run_id for one in workflow(tmp_path / "copy").values()} == {one.run_id for one in first.values()}
+
+
 def test_what_is_reused_stands_in_the_run_around_it(project: Path) -> None:
     folder = counting(project)
     first = count(folder)
@@ -398,7 +412,7 @@ def test_in_prefect_steps_are_task_runs_and_what_is_reused_is_cached(
 
 SAMPLE = """
 import json, sys
-from prefect_ml import get_run, run_project, search_runs
+from prefect_ml import get_run, rerun, run_project, search_runs
 from prefect_ml.store.reuses import reused_runs
 
 if __name__ == "__main__":
@@ -409,12 +423,13 @@ if __name__ == "__main__":
         ran = search_runs(f"parent_id = '{inner.id}'")
         reused = [get_run(one.run_id) for one in reused_runs(inner.id)]
         out.append([sorted(run.source.entry_point for run in runs) for runs in (ran, reused)])
-    print(json.dumps(out))
+    print(json.dumps([*out, rerun(ran[0].id).outcome]))
 """
 
 
 def test_the_workflow_of_the_docs_runs_by_itself(in_prefect: Callable[..., Any], project: Path, tmp_path: Path) -> None:
-    assert in_prefect(SAMPLE, tmp_path, str(project)) == [
+    assert in_prefect(SAMPLE, tmp_path, str(in_git(project))) == [
         [["etl", "load_raw", "train"], []],
         [["train"], ["etl", "load_raw"]],
+        "reproduced",
     ]
