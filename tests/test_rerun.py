@@ -192,7 +192,7 @@ def test_changes_that_were_not_kept_make_it_impossible(project: Path) -> None:
 def test_what_is_no_run_of_a_project_in_git_is_impossible(project: Path) -> None:
     with start_run() as plain:
         log_metric("m", 1)
-    impossible(plain.id, "is not that of a project's command")
+    impossible(plain.id, "is not that of a project's entry point")
     shutil.rmtree(project / ".git")
     done = run(project)
     impossible(done.run_id, "was in no Git repository")
@@ -299,18 +299,45 @@ def test_the_command_says_the_verdict_and_ends_with_it(project: Path, tmp_path: 
     assert cli("nobody").returncode == 2
 
 
-def test_a_flow_is_refused_in_a_sentence(in_prefect: Callable[..., Any], tmp_path: Path) -> None:
-    code = """
-import json
+FLOW = """
 from prefect import flow
-from prefect_ml import current_run, rerun
+from prefect_ml import log_metric
+
+@flow
+def train(n: int, more: list[int]):
+    log_metric("sum", n + sum(more))
+"""
+SCRIPT = """
+import json, sys
+from prefect_ml import current_run, get_run, rerun, run_project
 from prefect_ml.tasks import tracked_flow
 
 @tracked_flow
-def train():
+def loose():
     return current_run().id
 
-print(json.dumps(rerun(train()).missing))
+about = {"environment": "system", "report": lambda _: None}
+params = {"n": "3", "more": [1, 2]}
+done = run_project(sys.argv[1], entry_point="train", params=params, experiment="flows", **about)
+verdict = rerun(done.run_id, report=lambda _: None)
+again = get_run(verdict.again) if verdict.again else None
+print(json.dumps({
+    "outcome": verdict.outcome,
+    "missing": verdict.missing,
+    "again": again and [again.metrics, again.tags["rerun_of"] == done.run_id, again.experiment],
+    "loose": rerun(loose()).missing,
+}))
 """
-    (sentence,) = in_prefect(code, tmp_path)
-    assert "is not that of a project's command" in sentence
+
+
+def test_flows_of_projects_are_run_again_and_other_flows_are_not(
+    in_prefect: Callable[..., Any], project: Path, tmp_path: Path
+) -> None:
+    (project / "MLproject").unlink()
+    (project / "flows.py").write_text(FLOW)
+    commit(project)
+    out = in_prefect(SCRIPT, tmp_path, str(project))
+    assert (out["outcome"], out["missing"]) == ("reproduced", [])
+    assert out["again"] == [{"sum": 6.0}, True, "flows"]
+    (sentence,) = out["loose"]
+    assert "is not that of a project's entry point" in sentence

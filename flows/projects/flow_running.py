@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,7 +14,8 @@ from ...environments import Realised
 from ...errors import ProjectError, ProjectRunFailed, RunNotFound
 from ...running import api_url
 from ...store import get_run
-from .execution import child_variables, followed, keep_output
+from ...store.artifacts import join, put_file
+from .execution import INPUTS, LOCK, child_variables, followed, keep_output
 from .sources import workspace
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def run_flow(
         output = Path(exchange, "output.txt")
         code = followed(command, output, report, timeout=ready.asked.timeout, what=_what(ready))
         outcome: dict[str, Any] = json.loads(answer.read_text()) if answer.is_file() else {"code": code}
-        _keep(ready, outcome, output)
+        _keep(ready, realised, params, outcome, output)
     return _judged(ready, outcome)
 
 
@@ -71,13 +73,21 @@ def _environ(ready: Ready, realised: Realised) -> dict[str, str]:
     return environ
 
 
-def _keep(ready: Ready, outcome: Mapping[str, Any], output: Path) -> None:
-    """Keep the output with the flow's run, where it has one."""
+def _keep(
+    ready: Ready, realised: Realised, params: Mapping[str, Any], outcome: Mapping[str, Any], output: Path
+) -> None:
+    """Keep with the flow's run, where it has one, its output and what it takes to run it again."""
     if run_id := outcome.get("flow_run_id"):
         try:
-            keep_output(get_run(run_id).artifact_uri, output)
+            uri = get_run(run_id).artifact_uri
         except RunNotFound:
             return
+        keep_output(uri, output)
+        asked: dict[str, Any] = {"entry_point": ready.point.name, "cwd": os.getcwd(), "params": params, "digests": {}}
+        for path, text in {INPUTS: _as_json(asked), LOCK: realised.facts().lock}.items():
+            file = output.with_name(Path(path).name)
+            file.write_text(text)
+            put_file(file, join(uri, path))
 
 
 def _as_json(asked: Mapping[str, Any]) -> str:
