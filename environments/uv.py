@@ -18,6 +18,7 @@ Report = Callable[[str], None]
 # What our caller's own environment says must not steer the environment that is built or started.
 _FOREIGN = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 _STEERING = ("UV_PROJECT_ENVIRONMENT", "UV_NO_SYNC", "UV_PYTHON", "UV_PROJECT", "UV_CONSTRAINT", "UV_OVERRIDE")
+_ENGINE = "PREFECT__"  # what Prefect tells the process of a flow run of that run, and of nothing below it
 _NONE: Mapping[str, str] = MappingProxyType({})
 _STARTS = ("\u00d7", "error:")
 _FRAME = re.compile("[\u00d7\u2570\u256d\u251c\u2502\u2500\u25b6]+")  # what uv draws around its reasons
@@ -39,7 +40,7 @@ def uv_program() -> str:
 
 def child_environ(*, without: tuple[str, ...] = _FOREIGN) -> dict[str, str]:
     """Give the environment variables for a child process, less those that would reach into its interpreter."""
-    return {key: value for key, value in os.environ.items() if key not in without}
+    return {key: value for key, value in os.environ.items() if key not in without and not key.startswith(_ENGINE)}
 
 
 def run_uv(*arguments: str, cwd: Path, report: Report | None = None, environ: Mapping[str, str] = _NONE) -> None:

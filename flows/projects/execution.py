@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ OUTPUT = "project/output.txt"
 INPUTS = "project/inputs.json"
 LOCK = "project/environment.lock"
 _GRACE = 20.0  # seconds that a command has for its own end, when it is stopped
+_TURN = 0.2
+_LONGEST = 10_000  # characters of a line that go to logs; the artifact has all of them
 
 
 @dataclass(frozen=True)
@@ -94,33 +98,27 @@ def followed(command: Command, output: Path, report: Callable[[str], None], *, t
 
     Args:
         command: The command. However this ends, nothing that it started stays behind.
-        output: File for everything that it prints.
-        report: Called with each line.
+        output: File for everything that it prints, to its last words when it is stopped.
+        report: Called with each line, from another thread.
         timeout: Seconds that it may take, or None.
         what: How messages name it.
 
     Raises:
         ProjectRunFailed: It took too long.
     """
-    late = threading.Event()
-    timer = threading.Timer(timeout, _end_late, (command, late)) if timeout else None
-    try:
-        if timer:
-            timer.start()
-        with output.open("w", encoding="utf-8", errors="replace") as file:
-            for line in command.lines():
-                file.write(line + "\n")
-                report(line)
-        code = command.wait()
-    except BaseException:  # a cancelled flow, an interrupt
-        command.stop(grace=_GRACE)
-        raise
-    finally:
-        if timer:
-            timer.cancel()
-    if late.is_set():
-        raise ProjectRunFailed(f"{what} was stopped: it ran for longer than {timeout:g} seconds.")
-    return code
+    until = time.monotonic() + timeout if timeout else None
+    with ThreadPoolExecutor(1, "prefect-ml-output") as pool:
+        reading = pool.submit(copy_context().run, _read, command, output, report)
+        try:
+            # In short turns: a thread that waits without end hears neither signals nor Prefect's timeout.
+            while not wait([reading], timeout=_TURN).done:
+                if until and time.monotonic() >= until:
+                    raise ProjectRunFailed(f"{what} was stopped: it ran for longer than {timeout:g} seconds.")
+            reading.result()
+            return command.wait()
+        except BaseException:  # a cancelled flow, an interrupt, a full disk
+            command.stop(grace=_GRACE)
+            raise
 
 
 def keep_output(artifact_uri: str, output: Path) -> None:
@@ -131,9 +129,8 @@ def keep_output(artifact_uri: str, output: Path) -> None:
 
 def child_variables(settings: Settings, source: Mapping[str, Any]) -> dict[str, str]:
     """Give the variables by which a project's code finds the store, and what it is itself."""
-    inherited = {key: value for key, value in child_environ().items() if not key.startswith("PREFECT__")}
     return {
-        **inherited,
+        **child_environ(),
         "PYTHONUNBUFFERED": "1",
         "PREFECT_ML_HOME": str(settings.home),
         "PREFECT_ML_STORE_URL": settings.store_url,
@@ -152,9 +149,17 @@ def _keep(run: ActiveRun, work: Work, path: str) -> None:
         raise ProjectRunFailed(f"{work.what} has not written {path!r}, which is named among its outputs.")
 
 
-def _end_late(command: Command, late: threading.Event) -> None:
-    late.set()
-    command.stop(grace=_GRACE)
+def _read(command: Command, output: Path, report: Callable[[str], None]) -> None:
+    with output.open("w", encoding="utf-8", errors="replace") as file:
+        for line in command.lines():
+            file.write(line + "\n")
+            report(_shown(line))
+
+
+def _shown(line: str) -> str:
+    """Give a line as a terminal would show it: of a progress bar the last state only."""
+    last = line.rpartition("\r")[2].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return last if len(last) <= _LONGEST else f"{last[:_LONGEST]}…"
 
 
 def _ended(code: int) -> str:
