@@ -427,6 +427,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.heavy
 def test_the_workflow_of_the_docs_runs_by_itself(in_prefect: Callable[..., Any], project: Path, tmp_path: Path) -> None:
     assert in_prefect(SAMPLE, tmp_path, str(in_git(project))) == [
         [["etl", "load_raw", "train"], []],
