@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -41,7 +42,8 @@ def ran(folder: Path, **options: Any) -> Run:
 
 
 def text_of(run: Run, path: str = OUTPUT) -> str:
-    return Path(download_artifacts(run.id, path)).read_text()
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(download_artifacts(run.id, path, to=folder)).read_text()
 
 
 def only_run() -> Run:
