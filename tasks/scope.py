@@ -209,7 +209,9 @@ def closing(run: ActiveRun) -> Generator[None]:
 
 
 def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
-    """Give the run to write to: the one given, the current one, or that of the Prefect run around the caller.
+    """Give the run to write to: the one given, the current one, that of the Prefect run around, or the one named.
+
+    `PREFECT_ML_RUN_ID` names one to the processes that a run has started.
 
     Raises:
         NoActiveRun: There is none.
@@ -224,7 +226,7 @@ def require_run(function: str, run: ActiveRun | None) -> ActiveRun:
         return found
     prefect = innermost_prefect_run()
     if prefect is None:
-        raise NoActiveRun(function)
+        return _told_of(function)
     found = implicit_runs.get(prefect.id)
     return found if found and found.attempt >= prefect.attempt else _open_implicitly(prefect)
 
@@ -347,6 +349,18 @@ def _attempt_of(store: Store, run_id: str) -> int | None:
         return get_run(run_id, store=store).attempt
     except RunNotFound:
         return None
+
+
+def _told_of(function: str) -> ActiveRun:
+    """Join the run that `PREFECT_ML_RUN_ID` names, whose opener closes it."""
+    run_id = os.environ.get("PREFECT_ML_RUN_ID")
+    if not run_id:
+        raise NoActiveRun(function)
+    found = implicit_runs.get(run_id)
+    if found is None or found.forked:
+        found = open_scope(Scope(entry_point="__main__"))
+        implicit_runs.put(found)
+    return found
 
 
 def _open_implicitly(prefect: PrefectRun) -> ActiveRun:

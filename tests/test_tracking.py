@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import subprocess
 import sys
@@ -360,3 +361,14 @@ def test_the_same_number_written_otherwise_is_the_same_param(store: Store) -> No
         with pytest.raises(ParamConflict):
             log_params({"alpha": 0.2})
     assert get_run(run.id).params == {"alpha": "0.10", "kind": "1e3"}
+
+
+def test_a_process_that_was_told_its_run_logs_into_it_without_opening_anything(store: Store) -> None:
+    code = "from prefect_ml import log_metric, log_param; log_param('a', 1); [log_metric('m', i) for i in range(3)]"
+    with start_run() as run:
+        environ = {**os.environ, "PREFECT_ML_RUN_ID": run.id}
+        subprocess.run([sys.executable, "-c", code], env=environ, check=True)
+        assert get_run(run.id).status == "Running"
+    found = get_run(run.id)
+    assert (found.status, found.params, found.metrics) == ("Completed", {"a": "1"}, {"m": 2.0})
+    assert len(search_runs()) == 1
