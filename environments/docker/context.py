@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["context_digest", "packed_context"]
+__all__ = ["context_digest", "context_files", "packed_context"]
 
 # What runs and Git leave in a project changes all the time, and nothing that an image is made of.
 _PASSING = frozenset({".git", "__pycache__"})
@@ -18,7 +18,7 @@ _PASSING = frozenset({".git", "__pycache__"})
 def context_digest(folder: Path) -> str:
     """Digest of names, modes and contents of the files that `docker build` is given; its Dockerfile is one of them."""
     digest = hashlib.sha256()
-    for name in _files(folder):
+    for name in context_files(folder):
         path = folder / name
         state = path.lstat()
         content = b""
@@ -37,11 +37,12 @@ def packed_context(folder: Path) -> IO[bytes]:
 
     file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
     archive: Any = build
-    archive.create_archive(str(folder), files=_files(folder), fileobj=file)
+    archive.create_archive(str(folder), files=context_files(folder), fileobj=file)
     return file
 
 
-def _files(folder: Path) -> list[str]:
+def context_files(folder: Path) -> list[str]:
+    """Give the names of the files and folders that `docker build` is given."""
     from docker.utils.build import exclude_paths
 
     ignore = folder / ".dockerignore"

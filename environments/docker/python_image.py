@@ -25,7 +25,7 @@ from ..pythons import allows
 from .declared import DeclaredImage
 from .probe import Contents
 
-__all__ = ["check_fits", "packed_python", "python_on"]
+__all__ = ["PREFIX", "add_file", "add_python", "check_fits", "packed_python", "python_on"]
 
 PREFIX = PurePosixPath("/opt/prefect-ml")
 _GLIBC = re.compile(r"-manylinux_(\d+_\d+)_")
@@ -76,19 +76,41 @@ def packed_python(environment: Environment, base: Contents, *, image: str) -> IO
     """Pack a Dockerfile and the environment, as it will lie in the image, as a tar in an unnamed temporary file."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
     with tarfile.open(fileobj=file, mode="w", dereference=True) as tar:
-        _add(tar, "Dockerfile", _dockerfile(image).encode())
-        _add(tar, "python/pyvenv.cfg", _pyvenv(base).encode())
-        for name in ("python", "python3"):
-            link = tarfile.TarInfo(f"python/bin/{name}")
-            link.type, link.linkname = tarfile.SYMTYPE, base.executable
-            tar.addfile(link)
-        for script in sorted(environment.python.parent.iterdir()):
-            if script.is_file() and (text := _script(script, environment.prefix)) is not None:
-                _add(tar, f"python/bin/{script.name}", text, mode=0o755)
-        for folder in sorted(environment.prefix.glob("lib/python*")):
-            tar.add(folder, f"python/lib/{folder.name}", filter=_owned_by_root)
+        add_file(tar, "Dockerfile", _dockerfile(image).encode())
+        add_python(tar, environment, base, at="python", prefix=PREFIX)
     file.seek(0)
     return file
+
+
+def add_python(
+    tar: tarfile.TarFile, environment: Environment, base: Contents, *, at: str, prefix: PurePosixPath
+) -> None:
+    """Add an environment to a tar.
+
+    Args:
+        tar: The tar.
+        environment: The environment on this machine.
+        base: The image whose Python it will use.
+        at: Its folder in the tar.
+        prefix: Its folder in the image.
+    """
+    add_file(tar, f"{at}/pyvenv.cfg", _pyvenv(base).encode())
+    for name in ("python", "python3"):
+        link = tarfile.TarInfo(f"{at}/bin/{name}")
+        link.type, link.linkname = tarfile.SYMTYPE, base.executable
+        tar.addfile(link)
+    for script in sorted(environment.python.parent.iterdir()):
+        if script.is_file() and (text := _script(script, environment.prefix, prefix)) is not None:
+            add_file(tar, f"{at}/bin/{script.name}", text, mode=0o755)
+    for folder in sorted(environment.prefix.glob("lib/python*")):
+        tar.add(folder, f"{at}/lib/{folder.name}", filter=_owned_by_root)
+
+
+def add_file(tar: tarfile.TarFile, name: str, content: bytes, *, mode: int = 0o644) -> None:
+    """Add a file of root's to a tar."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    tar.addfile(entry, io.BytesIO(content))
 
 
 def _dockerfile(image: str) -> str:
@@ -100,18 +122,12 @@ def _pyvenv(base: Contents) -> str:
     return f"home = {home}\ninclude-system-site-packages = false\nversion_info = {base.python}\n"
 
 
-def _script(file: Path, prefix: Path) -> bytes | None:
+def _script(file: Path, here: Path, there: PurePosixPath) -> bytes | None:
     """Give a script that starts with the environment's interpreter, with the path that this will have."""
     content = file.read_bytes()
     if file.is_symlink() or not content.startswith(b"#!") or file.name.startswith("activate"):
         return None
-    return content.replace(str(prefix).encode(), str(PREFIX).encode())
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes, *, mode: int = 0o644) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(content), mode
-    tar.addfile(entry, io.BytesIO(content))
+    return content.replace(str(here).encode(), str(there).encode())
 
 
 def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:

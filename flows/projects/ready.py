@@ -135,8 +135,8 @@ class Ready:
             "version": fetched.version,
             "environment": f"{realised.kind}:{realised.digest}",
         }
-        if fetched.in_place:  # what differs from the commit is found out, and kept, when the run opens
-            return found
+        if fetched.in_place and not fetched.packed:
+            return found  # what differs from the commit is found out, and kept, when the run opens
         return found | {
             "commit": fetched.commit,
             "dirty": fetched.dirty,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from ....environments.docker import FACTS
 from ....errors import ProjectError
 from ....settings import Settings
 from .address import Address, read_address
@@ -76,6 +78,8 @@ def _from_folder(address: Address, version: str | None, settings: Settings, repo
     root = Path(address.location)
     if version is None:
         folder = subfolder_of(root, address.subfolder, address.shown)
+        if packed := _from_image(folder):
+            return packed
         state = code_state(folder, ignored=[settings.home])
         return Fetched(
             folder=folder,
@@ -105,6 +109,15 @@ def _from_folder(address: Address, version: str | None, settings: Settings, repo
         remote=state.remote,
         dirty=False,
     )
+
+
+def _from_image(folder: Path) -> Fetched | None:
+    """Give a project that lies in an image, as whoever built it has said where it comes from."""
+    try:
+        said = json.loads((folder / FACTS).read_text())
+    except (OSError, ValueError):
+        return None
+    return Fetched(folder=folder, root=folder, in_place=True, packed=True, **said)
 
 
 def _from_zip(address: Address, settings: Settings, report: Report) -> Fetched:

@@ -29,6 +29,7 @@ class Fetched:
         digest: sha256 of the zip, or of a remote folder's content; None for others.
         in_place: Whether it is the user's own folder. Anything else lies in the cache and must not be changed: a run
             works in a copy, which `workspace` and `checkout` make.
+        packed: Whether it lies in an image, with a file that says where it comes from, and without its repository.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class Fetched:
     dirty: bool | None = None
     digest: str | None = None
     in_place: bool = False
+    packed: bool = False
 
 
 def silent(_: str) -> None:
