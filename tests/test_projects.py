@@ -17,7 +17,7 @@ from prefect_ml import get_model_version, get_run, metric_history, run_project, 
 from prefect_ml.environments import declared_of
 from prefect_ml.environments.steps import declare_environment, enter_project
 from prefect_ml.errors import EnvironmentFailed, ProjectError, ProjectRunFailed
-from prefect_ml.flows.projects.flow_entry_points import EntryPoint, find_entry_point
+from prefect_ml.flows.projects.descriptor import read_project
 
 DIGITS = Path(__file__).resolve().parent.parent / "examples" / "digits"
 PYPROJECT = '[project]\nname = "p"\nversion = "1"\ndependencies = ["prefect", "prefect-ml"]\n'
@@ -66,25 +66,22 @@ def asked_of_child(folder: Path, **params: Any) -> dict[str, Any]:
 
 def test_a_flow_is_found_by_deployment_function_file_or_because_it_is_the_only_one(tmp_path: Path) -> None:
     folder = project(tmp_path / "p", train_py=TWO_FLOWS)
-    assert find_entry_point(folder, "first") == EntryPoint("first", "train.py:first")
-    assert find_entry_point(folder, "train.py:second") == EntryPoint("second", "train.py:second")
-    with pytest.raises(ProjectError, match=r"no entry point 'main'; it has first, second\.$"):
-        find_entry_point(folder)
+    assert read_project(folder).find("first").flow == "train.py:first"
+    assert read_project(folder).find("train.py:second").name == "second"
     deployments = "deployments:\n- {name: nightly, entrypoint: 'train.py:first', parameters: {a: 1, b: '{{ x }}'}}\n"
     project(folder, prefect_yaml=deployments)
-    assert find_entry_point(folder, "nightly") == EntryPoint("nightly", "train.py:first", {"a": 1})
+    nightly = read_project(folder).find("nightly")
+    assert (nightly.flow, nightly.given) == ("train.py:first", {"a": 1})
     project(folder, train_py="from prefect import flow\n@flow\ndef first(): ...\n")
-    assert find_entry_point(folder).path == "train.py:first"
-    assert find_entry_point(DIGITS) == EntryPoint("train", "train.py:digits")
+    assert read_project(folder).find().flow == "train.py:first"
+    assert read_project(DIGITS).find().flow == "train.py:digits"
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "has no flow"),
-        ({"train_py": "def main(): ..."}, "has no flow"),
-        ({"train_py": "def main(:"}, r"train\.py is not Python"),
-        ({"prefect_yaml": "a: [", "train_py": TWO_FLOWS}, r"prefect\.yaml is not YAML"),
+        ({}, "has nothing to run"),
+        ({"prefect_yaml": "a: [", "train_py": TWO_FLOWS}, r"prefect\.yaml:1:5: this is not YAML"),
         ({"prefect_yaml": "- a\n", "train_py": TWO_FLOWS}, r"prefect\.yaml"),
         ({"prefect_yaml": "deployments: {a: 1}\n", "train_py": TWO_FLOWS}, r"prefect\.yaml"),
         ({"train_py": TWO_FLOWS}, "no entry point 'main'"),
@@ -106,8 +103,8 @@ def test_what_a_local_project_cannot_be_given_is_refused(home: Path, tmp_path: P
         run_project("elsewhere")
     with pytest.raises(ProjectError, match="no versions"):
         run_project(folder, version="v1")
-    with pytest.raises(ProjectError, match="'docker'"):
-        run_project(folder, environment="docker")
+    with pytest.raises(ProjectError, match="'nix'"):
+        run_project(folder, environment="nix")
     (folder / "requirements.txt").write_text("no-such-package-of-anybody\n")
     with pytest.raises(EnvironmentFailed, match="no-such-package-of-anybody"):
         run_project(folder)

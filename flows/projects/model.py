@@ -123,6 +123,10 @@ class Project:
             return found
         if name == "main" and (found := self._only()):
             return found
+        if not self.entry_points and not self.scripts:
+            raise ProjectError(
+                f"The project {self.folder} has nothing to run: write an MLproject file, a Prefect flow, or a script."
+            )
         near = difflib.get_close_matches(name, [*self.entry_points, *self.scripts], 1)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
         names = ", ".join(sorted(self.entry_points)) or "none"
