@@ -27,7 +27,7 @@ __all__ = ["INPUTS", "LOCK", "OUTPUT", "Work", "child_variables", "execute", "fo
 OUTPUT = "project/output.txt"
 INPUTS = "project/inputs.json"
 LOCK = "project/environment.lock"
-_GRACE = 20.0  # seconds that a command has for its own end, when it is stopped
+_GRACE = 10.0  # seconds that a command has for its own end when it is stopped; Prefect gives us 30 for ours
 _TURN = 0.2
 _LONGEST = 10_000  # characters of a line that go to logs; the artifact has all of them
 

@@ -6,7 +6,6 @@ import inspect
 import keyword
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ProjectError
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["flow_of", "project_flow", "run_as_flow"]
 
 _TYPES: dict[str, Callable[[str], Any]] = {"string": str, "path": str, "uri": str, "float": float, "int": int}
+_TAKEN = ("self", "return_state", "wait_for")  # what calling a flow takes for itself
 _MORE = "arguments"  # of an entry point that declares no parameters: whatever its script understands
 
 
@@ -58,10 +58,10 @@ def project_flow(
 
 def run_as_flow(ready: Ready, params: Mapping[str, Any], report: Callable[[str], None] | None) -> ProjectRun:
     """Run an entry point as a flow run, at the API that Prefect knows."""
-    pinned = replace(ready, asked=replace(ready.asked, version=ready.fetched.commit or ready.asked.version))
-    flow = flow_of(pinned, written=params, report=report)
-    names = {name: key for key, name in _names(ready.point, params).items()}
-    return flow(**{names[name]: value for name, value in params.items()})
+    written = {name: value for name, value in params.items() if value is not None}
+    flow = flow_of(ready, written=written, report=report)
+    names = {name: key for key, name in _names(ready.point, written).items()}
+    return flow(**{names[name]: _typed(ready.point, name, value) for name, value in written.items()})
 
 
 def flow_of(
@@ -75,24 +75,22 @@ def flow_of(
 
     Args:
         ready: The entry point.
-        written: Values as somebody wrote them, which the record of a run repeats; among them may be ones that the
-            entry point does not declare.
+        written: Values of this very run, as somebody wrote them; its record repeats them. Among them may be ones that
+            the entry point does not declare. None for a flow that is to run anywhere, and fetches the project anew.
         report: Called with each line that a run prints, beside Prefect's log.
         options: Every option of `prefect.flow`.
     """
     from prefect import flow
 
-    asked, point = ready.asked, ready.point
+    asked, point, fetched = ready.asked, ready.point, ready if written is not None else None
     names = _names(point, written or {})
-    texts = {**{p.name: p.default for p in point.parameters.values() if p.default is not None}, **(written or {})}
-
     signature = _signature(point, names)
 
     def run(*args: Any, **kwargs: Any) -> ProjectRun:
         values = signature.bind(*args, **kwargs).arguments
-        more: dict[str, Any] = values.pop(_MORE, None) or {}
+        more: dict[str, Any] = (values.pop(_MORE, None) or {}) if _MORE not in names else {}
         params = {names[key]: value for key, value in values.items() if value is not None}
-        return _run(asked, {**_as_written(point, params, texts), **more}, report)
+        return _run(fetched or asked, {**_as_written(point, params, written or {}), **more}, report)
 
     run.__name__ = re.sub(r"\W", "_", point.name)
     run.__qualname__ = run.__name__
@@ -103,7 +101,7 @@ def flow_of(
     return flow(**wanted)(run)
 
 
-def _run(asked: Asked, params: Mapping[str, Any], report: Callable[[str], None] | None) -> ProjectRun:
+def _run(what: Ready | Asked, params: Mapping[str, Any], report: Callable[[str], None] | None) -> ProjectRun:
     from prefect import get_run_logger
 
     logger: Any = get_run_logger()
@@ -113,7 +111,7 @@ def _run(asked: Asked, params: Mapping[str, Any], report: Callable[[str], None] 
         if report:
             report(line)
 
-    return run_ready(prepare(asked, say), params, say)
+    return run_ready(prepare(what, say) if isinstance(what, Asked) else what, params, say)
 
 
 def _names(point: EntryPoint, written: Mapping[str, Any]) -> dict[str, str]:
@@ -125,7 +123,7 @@ def _names(point: EntryPoint, written: Mapping[str, Any]) -> dict[str, str]:
     names: dict[str, str] = {}
     for name in dict.fromkeys([*point.parameters, *written]):
         key = re.sub(r"\W", "_", name)
-        key = f"_{key}" if not key or key[0].isdigit() else f"{key}_" if keyword.iskeyword(key) else key
+        key = f"p{key}" if not key[:1].isalpha() else f"{key}_" if keyword.iskeyword(key) or key in _TAKEN else key
         if key in names:
             raise ProjectError(
                 f"The parameters {names[key]!r} and {name!r} of {point.name!r} are the same in Python; rename one."
@@ -141,7 +139,7 @@ def _signature(point: EntryPoint, names: Mapping[str, str]) -> inspect.Signature
         declared = point.parameters.get(name) or Parameter(name, default="")
         default, annotation = _default_of(declared)
         made.append(inspect.Parameter(key, kind, default=default, annotation=annotation))
-    if not point.parameters:
+    if not point.parameters and _MORE not in names:
         optional = inspect.Parameter(_MORE, kind, default=None, annotation=dict[str, Any] | None)
         made.append(optional)
     made.sort(key=lambda one: one.default is not inspect.Parameter.empty)
@@ -159,16 +157,24 @@ def _default_of(declared: Parameter) -> tuple[Any, Any]:
         return None, convert | None
 
 
-def _as_written(point: EntryPoint, params: Mapping[str, Any], texts: Mapping[str, Any]) -> dict[str, Any]:
+def _as_written(point: EntryPoint, params: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
     """Prefer the text that somebody wrote to what Prefect has made of it: 0.10, where the value is 0.1."""
-    return {name: _text_of(point.parameters.get(name), value, texts.get(name)) for name, value in params.items()}
+    kept: dict[str, Any] = {}
+    for name, value in params.items():
+        declared = point.parameters.get(name)
+        if declared is None or value != _typed(point, name, written.get(name, declared.default)):
+            kept[name] = value
+        elif name in written:
+            kept[name] = written[name]
+        # A default is left to the project: as a value, the path of one of its files would be looked for elsewhere.
+    return kept
 
 
-def _text_of(declared: Parameter | None, value: Any, text: Any) -> Any:
-    if declared is None or not isinstance(text, str):
-        return value
+def _typed(point: EntryPoint, name: str, value: Any) -> Any:
+    """Give a value as its declared type; as it is where it does not fit."""
+    declared = point.parameters.get(name)
     try:
-        return text if _TYPES[declared.type](text) == value else value
+        return _TYPES[declared.type](value) if declared and isinstance(value, str) else value
     except ValueError:
         return value
 
