@@ -546,3 +546,30 @@ def matrix(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         return server
 
     return at
+
+
+@pytest.fixture(scope="session")
+def check_matrix_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Hold that the record of a run of the `matrix` says all that it must, and give the run and what it has printed."""
+    from prefect_ml import download_artifacts, get_run
+
+    tools = ("micromamba", "mamba", "conda", "pixi")
+
+    def check(
+        run_id: str, kind: str, environments: Path, *, store: Store | None = None, alpha: str = "0.10"
+    ) -> tuple[Any, Any]:
+        run = get_run(run_id, store=store)
+        assert run.status == "Completed"
+        assert run.params == {"alpha": alpha, "word": "it's $HOME"}
+        built_by = "uv" if kind == "conda" and not any(map(shutil.which, tools)) else kind
+        found, _, digest = run.source.environment.partition(":")
+        assert found == built_by
+        folder = tmp_path_factory.mktemp("output")
+        told = json.loads(download_artifacts(run_id, "project/output.txt", to=folder, store=store).read_text())
+        assert (told["alpha"], told["word"]) == (0.1, "it's $HOME")
+        assert run.metrics == ({"alpha": 0.1} if kind == "system" else {}), "its own code has logged into it"
+        if kind in ("uv", "conda"):
+            assert Path(told["tabulate"]).is_relative_to(environments / digest)
+        return run, told
+
+    return check

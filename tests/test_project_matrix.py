@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from prefect_ml import download_artifacts, get_run, run_project
+from prefect_ml import run_project
 
 SOURCES = ("folder", "git+file", "git+http", "git+ssh", "zip", "s3")
 KINDS = ("uv", "conda", "docker", "system")
-CONDA_TOOLS = ("micromamba", "mamba", "conda", "pixi")
 DOCS = Path(__file__).parents[1] / "docs" / "projects.md"
 
 
@@ -32,8 +31,8 @@ def test_a_project_of_any_source_runs_here_in_any_environment(
     source: str,
     kind: str,
     matrix: Callable[[str], Any],
+    check_matrix_run: Callable[..., Any],
     shared_home: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
@@ -49,18 +48,30 @@ def test_a_project_of_any_source_runs_here_in_any_environment(
         environment="system" if kind == "system" else None,
         report=lambda _: None,
     )
-    run = get_run(ran.run_id)
-    assert (run.status, run.params) == ("Completed", {"alpha": "0.10", "word": "it's $HOME"})
+    run, told = check_matrix_run(ran.run_id, kind, shared_home / "environments")
     address = place.address.removeprefix("git+file://")
     assert run.source.project in (f"{place.address}#{kind}", f"{address}#{kind}")
     assert (run.source.commit, run.source.version, run.source.subfolder) == (place.commit, place.version, kind)
     assert run.source.dirty is (None if place.commit is None else False)
-    built_by = "uv" if kind == "conda" and not any(map(shutil.which, CONDA_TOOLS)) else kind
-    assert run.source.environment == f"{built_by}:{ran.environment}"
-    told = json.loads(download_artifacts(run.id, "project/output.txt", to=tmp_path).read_text())
-    assert (told["alpha"], told["word"]) == (0.1, "it's $HOME")
-    assert run.metrics == ({"alpha": 0.1} if kind == "system" else {})
-    if kind == "system":
-        assert told["prefix"] == sys.prefix
-    elif kind != "docker":
-        assert Path(told["tabulate"]).is_relative_to(shared_home / "environments" / ran.environment)
+    assert (told["prefix"] == sys.prefix) is (kind == "system")
+
+
+def named_tests(text: str) -> set[str]:
+    """Give the ids of the tests that the table names."""
+    tests = dict(re.findall(r"\*\*([A-Z])\*\*,[^`]*`(test_\w+\.py::\w+)`", text))
+    found: set[str] = set()
+    for row in re.findall(r"^\| ([a-z0-9+_]+) \| ([a-z]+) \|(.*)\|$", text, re.MULTILINE):
+        for letter in row[2].split("|"):
+            if name := tests.get(letter.strip()):
+                found.add(name if "refuses" in name else f"{name}[{row[0]}-{row[1]}]")
+            assert letter.strip() in {*tests, "K", "none"}
+    return found
+
+
+def test_the_table_in_the_docs_names_the_tests_that_exist() -> None:
+    files = [str(Path(__file__).with_name(name)) for name in ("test_project_matrix.py", "test_work_pools.py")]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "heavy or not heavy", "-p", "no:xdist"]
+    collected = subprocess.run([*command, *files], capture_output=True, text=True, check=False).stdout
+    exist = set(re.findall(r"(test_\w+\.py::(?!test_the_table).*)$", collected, re.MULTILINE))
+    text = DOCS.read_text().partition("## What is tested")[2]
+    assert named_tests(text) == exist

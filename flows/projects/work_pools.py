@@ -4,18 +4,18 @@ The build step puts a project, the environment that it declares, and prefect-ml 
 
     build:
     - prefect_ml.flows.projects.work_pools.build_image:
-        id: image
+        id: build_image
         name: registry.example.com/team/wine
     pull:
     - prefect.deployments.steps.set_working_directory:
-        directory: "{{ image.directory }}"
+        directory: "{{ build_image.directory }}"
     deployments:
     - name: train
       entrypoint: prefect_ml.flows.projects.deployed.train
       work_pool:
         name: containers
         job_variables:
-          image: "{{ image.image }}"
+          image: "{{ build_image.image }}"
 """
 
 from __future__ import annotations
