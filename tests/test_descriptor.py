@@ -225,7 +225,7 @@ def test_folders_that_are_no_projects_are_refused(tmp_path: Path) -> None:
 def test_an_empty_folder_is_a_project_that_offers_nothing(tmp_path: Path) -> None:
     project = read_project(tmp_path)
     assert project == Project(tmp_path, tmp_path.name, {})
-    with pytest.raises(ProjectError, match="no entry point 'main'; it has none"):
+    with pytest.raises(ProjectError, match="has nothing to run"):
         project.find()
 
 

@@ -64,17 +64,23 @@ def asked_of_child(folder: Path, **params: Any) -> dict[str, Any]:
     return json.loads(answer.read_text())
 
 
+def found(folder: Path, name: str = "main") -> tuple[str, str | None, dict[str, Any]]:
+    point = read_project(folder).find(name)
+    return point.name, point.flow, dict(point.given)
+
+
 def test_a_flow_is_found_by_deployment_function_file_or_because_it_is_the_only_one(tmp_path: Path) -> None:
     folder = project(tmp_path / "p", train_py=TWO_FLOWS)
-    assert read_project(folder).find("first").flow == "train.py:first"
-    assert read_project(folder).find("train.py:second").name == "second"
+    assert found(folder, "first") == ("first", "train.py:first", {})
+    assert found(folder, "train.py:second") == ("second", "train.py:second", {})
+    with pytest.raises(ProjectError, match=r"no entry point 'main'; it has first, second\.$"):
+        found(folder)
     deployments = "deployments:\n- {name: nightly, entrypoint: 'train.py:first', parameters: {a: 1, b: '{{ x }}'}}\n"
     project(folder, prefect_yaml=deployments)
-    nightly = read_project(folder).find("nightly")
-    assert (nightly.flow, nightly.given) == ("train.py:first", {"a": 1})
+    assert found(folder, "nightly") == ("nightly", "train.py:first", {"a": 1})
     project(folder, train_py="from prefect import flow\n@flow\ndef first(): ...\n")
-    assert read_project(folder).find().flow == "train.py:first"
-    assert read_project(DIGITS).find().flow == "train.py:digits"
+    assert found(folder)[1] == "train.py:first"
+    assert found(DIGITS) == ("train", "train.py:digits", {})
 
 
 @pytest.mark.parametrize(

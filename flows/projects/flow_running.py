@@ -8,20 +8,18 @@ import shlex
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...environments import Realised
+from ...environments import Declared, Realised
 from ...errors import ProjectError, ProjectRunFailed, RunNotFound
 from ...running import api_url
 from ...store import get_run
 from ...store.artifacts import join, put_file
 from .execution import INPUTS, LOCK, child_variables, followed, keep_output
+from .ready import Ready, declaration_for
 from .sources import workspace
 
-if TYPE_CHECKING:
-    from .ready import Ready
-
-__all__ = ["run_flow"]
+__all__ = ["check_flow", "run_flow"]
 
 # For the server that Prefect starts by itself where it knows none: its first start takes longer than it is given.
 _EPHEMERAL = {
@@ -43,10 +41,7 @@ def run_flow(
         ProjectRunFailed: It ran and failed.
     """
     if "prefect-ml" not in realised.facts().packages:
-        raise ProjectError(
-            f"The flow {ready.point.name!r} needs prefect-ml in its environment:"
-            f" list it in [project] dependencies of {ready.project.folder / 'pyproject.toml'}."
-        )
+        raise _lacking(ready)
     with (
         workspace(ready.fetched, settings=ready.settings) as place,
         tempfile.TemporaryDirectory(prefix="prefect-ml-run-") as exchange,
@@ -62,6 +57,25 @@ def run_flow(
         outcome: dict[str, Any] = json.loads(answer.read_text()) if answer.is_file() else {"code": code}
         _keep(ready, realised, params, outcome, output)
     return _judged(ready, outcome)
+
+
+def check_flow(ready: Ready) -> None:
+    """See that the environment of a flow will hold prefect-ml, before it is built.
+
+    Raises:
+        ProjectError: It will not.
+    """
+    declared = ready.declared or declaration_for(ready.project, ready.asked.environment)
+    if isinstance(declared, Declared) and declared.kind != "system" and not declared.with_prefect_ml:
+        raise _lacking(ready)
+
+
+def _lacking(ready: Ready) -> ProjectError:
+    file = ready.project.folder / "pyproject.toml"
+    return ProjectError(
+        f"The flow {ready.point.name!r} needs prefect-ml in its environment: {file} must list prefect-ml in [project]"
+        " dependencies."
+    )
 
 
 def _environ(ready: Ready, realised: Realised) -> dict[str, str]:

@@ -15,7 +15,7 @@ from ...tasks.active import entered
 from ...tasks.capture import Given
 from ...tasks.scope import Scope, closing, open_scope
 from .execution import Work, child_variables, execute
-from .flow_running import run_flow
+from .flow_running import check_flow, run_flow
 from .parameters import check_params, command_of
 from .ready import Again, Asked, ProjectRun, Ready, Report, checked_params, inputs_of, prepare
 from .sources import workspace
@@ -63,6 +63,7 @@ def run_project(  # noqa: PLR0913 - all but the first by name
     ready = prepare(Asked(uri, entry_point, version, environment, experiment, timeout, credentials), say)
     given = dict(params or {})
     if ready.point.flow:
+        check_flow(ready)
         realised = ready.realised(say)
         return ready.outcome(realised, run_flow(ready, realised, given, say))
     check_params(ready.point, given, folder=ready.project.folder)  # before anything starts
