@@ -72,6 +72,7 @@ def test_the_table_in_the_docs_names_the_tests_that_exist() -> None:
     files = [str(Path(__file__).with_name(name)) for name in ("test_project_matrix.py", "test_work_pools.py")]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "heavy or not heavy", "-p", "no:xdist"]
     collected = subprocess.run([*command, *files], capture_output=True, text=True, check=False).stdout
-    exist = set(re.findall(r"(test_\w+\.py::(?!test_the_table).*)$", collected, re.MULTILINE))
+    exist = set(re.findall(r"(test_\w+\.py::.*)$", collected, re.MULTILINE))
     text = DOCS.read_text().partition("## What is tested")[2]
-    assert named_tests(text) == exist
+    assert named_tests(text) <= exist
+    assert {name for name in exist if name.endswith("]")} <= named_tests(text)

@@ -15,6 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from prefect_ml import get_run
+from prefect_ml.environments import declared_of
 from prefect_ml.errors import EnvironmentFailed
 from prefect_ml.flows.projects.sources import checkout, fetch
 from prefect_ml.flows.projects.work_pools import build_image
@@ -27,6 +29,25 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 SOURCES = ("folder", "git+file", "git+http", "git+ssh", "zip", "s3")
 KINDS = ("uv", "conda", "docker", "system")
 GIVEN = {"alpha": "0.10", "word": "it's $HOME"}
+PYPROJECT = """
+[project]
+name = "contained"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["prefect-ml", "psycopg[binary]", "tabulate==0.9.0"]
+"""
+FLOW = """
+import sys
+import tabulate
+from prefect_ml import log_metric, log_param
+from prefect_ml.tasks import tracked_flow
+
+@tracked_flow(declared_environment=True)
+def contained(n: int = 1):
+    "Says where it runs."
+    log_param("prefix", sys.prefix)
+    log_metric("n", n)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +225,11 @@ def docker_pool(base_image: str, laptop: Any, settings: Settings, tmp_path_facto
         worker.wait(60)
 
 
-def containers_yaml(folder: Path, pool: str, variables: dict[str, str], **image: Any) -> None:
+def containers_yaml(folder: Path, pool: str, variables: dict[str, str], entrypoint: str, **image: Any) -> None:
     """What docs/projects.md shows, for a machine on which store and daemon are the same."""
     # A PostgreSQL on a socket of this machine; one on another machine needs no volume.
     sockets = parse_qs(urlsplit(variables["PREFECT_ML_STORE_URL"]).query).get("host", [])
-    entrypoint = "flows.py:main" if image.get("environment") else "prefect_ml.flows.projects.deployed.main"
-    build = {"id": "build_image", "name": "prefect-ml/matrix", "packages": ["psycopg[binary]"], **image}
+    build = {"id": "build_image", "name": "prefect-ml/matrix", **image}
     job = {
         "image": "{{ build_image.image }}",
         "image_pull_policy": "Never",
@@ -254,7 +274,9 @@ def test_matrix_of_docker_work_pools(
     # An image is made of a folder; what lies elsewhere is fetched by whoever makes it.
     fetched = fetch(f"{place.address}#{kind}", version=place.version, settings=settings)
     folder = checkout(fetched, tmp_path / "p")
-    containers_yaml(folder, docker_pool, elsewhere, **({"environment": kind} if kind == "system" else {}))
+    image: dict[str, Any] = {"packages": ["psycopg[binary]"], "environment": "system" if kind == "system" else None}
+    entrypoint = "flows.py:main" if kind == "system" else "prefect_ml.flows.projects.deployed.main"
+    containers_yaml(folder, docker_pool, elsewhere, entrypoint, **image)
     monkeypatch.setenv("PREFECT_ML_DOCKER_BASE", base_image)
     deploy(folder, settings)
     flow_run = started(laptop.api_url, f"matrix-{kind}-main/container")
@@ -270,6 +292,32 @@ def test_matrix_of_docker_work_pools(
     if source.startswith("git"):
         assert run.source.remote == place.address.removeprefix("git+file://")
     assert run.source.prefect["work_pool"] == docker_pool
+
+
+def test_matrix_of_docker_work_pools_runs_a_flow_in_its_declared_environment(
+    base_image: str,
+    docker_pool: str,
+    elsewhere: dict[str, str],
+    laptop: Any,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    (tmp_path / "train.py").write_text(FLOW)
+    containers_yaml(tmp_path, docker_pool, elsewhere, "train.py:contained")
+    monkeypatch.setenv("PREFECT_ML_DOCKER_BASE", base_image)
+    deploy(tmp_path, settings)
+    deployment = prefect(laptop.api_url, "GET", "deployments/name/contained/container")
+    created = prefect(laptop.api_url, "POST", f"deployments/{deployment['id']}/create_flow_run", json={})
+    ended(laptop.api_url, created["id"])
+    for name, value in elsewhere.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(load_settings(environ={**laptop.environ, **elsewhere}, block=dict))
+    run = get_run(created["id"], store=store)
+    store.engine.dispose()
+    assert (run.status, run.metrics) == ("Completed", {"n": 1})
+    assert run.params["prefix"] == f"/opt/prefect-ml-home/environments/{declared_of(tmp_path).digest}"
 
 
 def test_matrix_of_docker_work_pools_refuses_an_image_in_an_image(matrix: Callable[[str], Any], home: Path) -> None:

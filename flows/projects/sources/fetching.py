@@ -115,9 +115,9 @@ def _from_image(folder: Path) -> Fetched | None:
     """Give a project that lies in an image, as whoever built it has said where it comes from."""
     try:
         said = json.loads((folder / FACTS).read_text())
-    except (OSError, ValueError):
+        return Fetched(folder=folder, root=folder, in_place=True, packed=True, **said)
+    except (OSError, ValueError, TypeError):
         return None
-    return Fetched(folder=folder, root=folder, in_place=True, packed=True, **said)
 
 
 def _from_zip(address: Address, settings: Settings, report: Report) -> Fetched:
