@@ -20,6 +20,7 @@ import time
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: what loses its parent becomes our child, however it has tried to get away
 _GRACE = 5.0  # seconds for what a command leaves behind, and for all of it when we have died
 _LOOK = 2.0  # seconds between looks at our parent: a fork of it may hold the pipe open
+_HEAD_START = 1.0  # seconds that a process has before its children are asked as well: a shell waits for them
 _PAUSE = 0.02
 _ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -75,12 +76,14 @@ def _attend(child: subprocess.Popen[bytes], woken: int, parent: int) -> float:
 
 
 def _end_tree(child: subprocess.Popen[bytes], grace: float) -> None:
-    """Ask all that is left to end, and kill what has not after `grace` seconds."""
+    """Ask all that is left to end, parents before their children, and kill what has not after `grace` seconds."""
     asked: set[int] = set()
-    until = time.monotonic() + grace
+    begun = time.monotonic()
     while _reap(child):
-        late = time.monotonic() >= until
-        for pid in _tree(child.pid) - (set() if late else asked):
+        passed = time.monotonic() - begun
+        late = passed >= grace
+        # A program whose child ends first takes that for the child's own failure, or for its success.
+        for pid in _tree(child.pid, whole=late or passed >= _HEAD_START) - (set() if late else asked):
             asked.add(pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
@@ -94,16 +97,16 @@ def _reap(child: subprocess.Popen[bytes]) -> bool:
             if ended[0] == child.pid:
                 child.returncode = os.waitstatus_to_exitcode(ended[1])
     except ChildProcessError:
-        return sys.platform != "linux" and bool(_tree(child.pid))
+        return sys.platform != "linux" and bool(_tree(child.pid, whole=True))
     return True
 
 
-def _tree(session: int) -> set[int]:
-    """Find the processes below this one; where orphans leave it, those of the command's session too."""
+def _tree(session: int, *, whole: bool) -> set[int]:
+    """Find the processes below this one, or directly below; where orphans leave it, those of the session as well."""
     import psutil
 
-    found = {process.pid for process in psutil.Process().children(recursive=True)}
-    if sys.platform != "linux":
+    found = {process.pid for process in psutil.Process().children(recursive=whole)}
+    if whole and sys.platform != "linux":
         for pid in psutil.pids():
             with contextlib.suppress(OSError):
                 if os.getsid(pid) == session:

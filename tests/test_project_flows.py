@@ -251,3 +251,78 @@ def test_an_entry_point_of_any_name_has_a_path_that_prefect_can_read(
     )
     with pytest.raises(AttributeError, match="no entry point 'none'"):
         import_object(flow_path("none"))
+
+
+NATIVE = """
+from prefect import flow, task
+import prefect_ml
+
+@task
+def add(a, b): return a + b
+
+@flow
+def plain(n: int, words: list[str] = ["a"]):
+    print("seen", n, words)
+    prefect_ml.log_metric("n", n)
+    return {"sum": add(n, 1)}
+
+@prefect_ml.track(experiment="own")
+@flow
+async def tracked(): return object()
+
+@flow
+def sleeps():
+    import subprocess
+    subprocess.run("setsid bash -c 'trap : TERM; echo $$ > pid.deaf; sleep 600; sleep 600' & "
+                   "echo $$ > pid.shell; sleep 600", shell=True)
+"""
+RUN_NATIVE = """
+import json, sys
+from prefect.client.orchestration import get_client
+from prefect_ml import get_run, list_artifacts, run_project, search_runs
+from prefect_ml.errors import ProjectError, ProjectRunFailed
+
+def run(name, **more):
+    done = run_project(sys.argv[1], entry_point=name, environment="system", report=lambda _: None, **more)
+    return done, get_run(done.run_id)
+
+done, plain = run("plain", params={"n": "3", "words": '["x", "y"]'}, experiment="asked")
+other, tracked = run("train.py:tracked")
+said = []
+for name, more in {"plain": {}, "sleeps": {"timeout": 12}}.items():
+    try:
+        run(name, **more)
+    except (ProjectError, ProjectRunFailed) as error:
+        said.append([type(error).__name__, str(error)])
+late = [one for one in search_runs("") if one.name == "sleeps"]
+with get_client(sync_client=True) as client:
+    states = [client.read_flow_run(one.id).state.type for one in late]
+print(json.dumps({
+    "plain": [done.result, done.flow_run_id == done.run_id, plain.status, plain.metrics,
+              plain.params, plain.experiment],
+    "source": [plain.source.project, plain.source.entry_point, plain.source.environment.partition(":")[0]],
+    "artifacts": [one.path for one in list_artifacts(plain.id) if one.path == "project/output.txt"],
+    "tracked": [other.result, tracked.status, tracked.experiment],
+    "names": sorted(one.name for one in search_runs("")),
+    "late": [[one.status for one in late], states],
+    "said": said,
+}))
+"""
+
+
+def test_flows_of_a_project_are_tracked_once_with_their_source(in_prefect: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "native"
+    folder.mkdir()
+    (folder / "train.py").write_text(NATIVE)
+    found = in_prefect(RUN_NATIVE, tmp_path, str(folder))
+    assert found["plain"][:4] == [{"sum": 4}, True, "Completed", {"n": 3.0}]
+    assert found["plain"][4:] == [{"n": "3", "words": "['x', 'y']"}, "asked"]
+    assert found["source"] == [str(folder), "train.plain", "system"]
+    assert found["artifacts"] == ["project/output.txt"]
+    assert found["tracked"] == [None, "Completed", "own"]
+    assert found["names"] == ["plain", "sleeps", "tracked"]
+    assert [kind for kind, _ in found["said"]] == ["ProjectError", "ProjectRunFailed"]
+    assert "needs the parameter 'n'" in found["said"][0][1]
+    assert "it ran for longer than 12 seconds" in found["said"][1][1]
+    assert found["late"] == [["Crashed"], ["CRASHED"]], "what was ended from outside has not failed by itself"
+    assert_gone(folder)
