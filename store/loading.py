@@ -25,7 +25,6 @@ _COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
     _r.id, _r.name, _r.status, _r.parent_id, _r.user, _r.started_at, _r.ended_at, _r.artifact_uri,
     _r.flow_run_id, _r.task_run_id,
 )  # fmt: skip
-_WIDTH = len(_COLUMNS)
 _NO_SOURCE = tuple(
     sa.literal_column("'{}'", sa.Text()).label("source") if column.name == "source" else column for column in _COLUMNS
 )
@@ -68,10 +67,9 @@ def _no_collection() -> Generator[None]:
 def _made(rows: Sequence[Any], values: Mapping[int, Any], experiments: Mapping[int, str], lost: int) -> list[Run]:
     sources, moment, utc = _Sources(), datetime.fromtimestamp, timezone.utc
     made: list[Run] = []
-    for row in rows:
-        seq, attempt, beat, experiment, source, id_, name, status, parent, user, begun, ended, uri, flow, task = row[
-            :15
-        ]
+    for (
+        seq, attempt, beat, experiment, source, id_, name, status, parent, user, begun, ended, uri, flow, task, *_,
+    ) in rows:  # fmt: skip
         params, metrics, tags = values[seq]
         fields = {
             "id": id_,
