@@ -20,6 +20,7 @@ from prefect_ml import project_flow
 from prefect_ml.errors import ProjectError
 from prefect_ml.flows.projects import initialise
 from prefect_ml.flows.projects.deployed import flow_path
+from prefect_ml.flows.projects.logs import joined
 
 MLPROJECT = """\
 name: wine/red
@@ -76,7 +77,7 @@ with get_client(sync_client=True) as client:
     run = client.read_flow_run(done.run_id)
     wanted = LogFilter(flow_run_id={"any_": [done.run_id]})
     for _ in range(100):
-        logs = [log.message for log in client.read_logs(wanted)]
+        logs = [line for log in client.read_logs(wanted) for line in log.message.splitlines()]
         if "oh" in logs: break
         time.sleep(.1)
 tracked = get_run(done.run_id)
@@ -326,3 +327,13 @@ def test_flows_of_a_project_are_tracked_once_with_their_source(in_prefect: Calla
     assert "it ran for longer than 12 seconds" in found["said"][1][1]
     assert found["late"] == [["Crashed"], ["CRASHED"]], "what was ended from outside has not failed by itself"
     assert_gone(folder)
+
+
+def test_lines_that_come_together_are_one_record_of_the_log() -> None:
+    records: list[str] = []
+    with joined(records.append) as log:
+        for number in range(100_000):
+            log(str(number))
+    assert "\n".join(records).split("\n") == [str(number) for number in range(100_000)]
+    assert len(records) < 50
+    assert max(map(len, records)) <= 50_000

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ProjectError
+from .logs import joined
 from .model import EntryPoint, Parameter
 from .ready import Asked, ProjectRun, Ready, prepare
 from .running import run_ready
@@ -105,13 +106,14 @@ def _run(what: Ready | Asked, params: Mapping[str, Any], report: Callable[[str],
     from prefect import get_run_logger
 
     logger: Any = get_run_logger()
+    with joined(lambda text: logger.info("%s", text)) as log:
 
-    def say(line: str) -> None:
-        logger.info("%s", line)
-        if report:
-            report(line)
+        def say(line: str) -> None:
+            log(line)
+            if report:
+                report(line)
 
-    return run_ready(prepare(what, say) if isinstance(what, Asked) else what, params, say)
+        return run_ready(prepare(what, say) if isinstance(what, Asked) else what, params, say)
 
 
 def _names(point: EntryPoint, written: Mapping[str, Any]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from ...store.artifacts import check_relative
 from ...tasks.active import current_run, entered
 from ...tasks.scope import Scope, closing, open_scope, require_run
 from .code_digest import Code, code_of, copy_of
+from .logs import joined
 from .parameters import Checked
 from .ready import Asked, Ready, Report, checked_params, declaration_for, inputs_of, prepare, realised_of
 from .reusing import note_result, note_reuse, one_at_a_time, reusable
@@ -184,7 +185,8 @@ def _run_in_task(wanted: _Step) -> Any:
     from prefect.states import Completed
 
     logger: Any = get_run_logger()
-    outcome = _done(wanted, lambda line: logger.info("%s", line))
+    with joined(lambda text: logger.info("%s", text)) as log:
+        outcome = _done(wanted, log)
     if outcome.reused:
         return Completed(name="Cached", message=f"Reused from run {outcome.run_id}", data=outcome)
     return outcome
