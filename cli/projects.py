@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ def run(  # noqa: PLR0913, PLR0917 - click gives each option
     from .. import run_project
     from ..store import as_json as record
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it has started is ended either way
     outcome = run_project(
         uri,
         entry_point=entry_point,

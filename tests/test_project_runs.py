@@ -331,3 +331,12 @@ def test_the_command_line_runs_a_project(home: Path, tmp_path: Path) -> None:
 def only_failed() -> Run:
     (run,) = search_runs("status = 'Failed'")
     return run
+
+
+def test_a_server_that_is_not_there_is_named_in_one_sentence(home: Path, tmp_path: Path) -> None:
+    folder = project(tmp_path / "p", "true")
+    environ = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    done = shown("run", str(folder), "--environment", "system", environ=environ)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("unset PREFECT_API_URL to run without it.")
+    assert "Traceback" not in done.stderr

@@ -434,3 +434,9 @@ def test_the_workflow_of_the_docs_runs_by_itself(in_prefect: Callable[..., Any],
         [["train"], ["etl", "load_raw"]],
         "reproduced",
     ]
+
+
+def test_options_of_prefect_are_refused_outside_of_prefect(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="retries: only a step inside a Prefect flow"):
+        count(counting(tmp_path / "p"), retries=2)
+    assert search_runs("") == []

@@ -46,8 +46,13 @@ def initialise(folder: Path, *, pool: str = _POOL, overwrite: bool = False) -> P
     content = {"name": _slug(project.name), "deployments": [_deployment(point, pool) for point in _offered(project)]}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     unfinished = file.with_name(".prefect.yaml.new")
-    unfinished.write_text(_HEAD + text.replace("\ndeployments:", "\n\ndeployments:").replace("\n- name", "\n\n- name"))
-    unfinished.replace(file)
+    try:
+        unfinished.write_text(
+            _HEAD + text.replace("\ndeployments:", "\n\ndeployments:").replace("\n- name", "\n\n- name")
+        )
+        unfinished.replace(file)
+    except OSError as error:
+        raise ProjectError(f"{file} cannot be written ({error.strerror}); make the folder writable.") from error
     return file
 
 

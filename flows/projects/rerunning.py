@@ -47,7 +47,7 @@ class Verdict:
     Attributes:
         outcome: `reproduced`, `differs` or `not possible`.
         run_id: The run that was to be reproduced.
-        again: The run that did so; None where it was not possible.
+        again: The run that did so; None where nothing ran.
         differences: Metrics that are not what they were, within the tolerance.
         changed: What else differs between the two runs, the likeliest cause first.
         missing: Why it was not possible.
@@ -112,15 +112,23 @@ def _run(ready: Ready, run: Run, given: Given, report: Report) -> str:
 def _judged(was: Run, now: Run, tolerance: float) -> Verdict:
     differences = tuple(_differences(was.metrics, now.metrics, tolerance))
     diff = diff_runs(was.id, now.id)
-    changed = tuple(f"{one.kind} {one.name}: {one.a} → {one.b}" for one in diff.causes)
+    # That a run was a flow run and its repetition is none, or the other way round, changes nothing that it gives.
+    causes = [one for one in diff.causes if one.kind != "prefect"]
+    changed = tuple(f"{one.kind} {one.name}: {one.a} → {one.b}" for one in causes)
+    if not _compared({*was.metrics, *now.metrics}):
+        nothing = f"It ran again as {now.id}, but no metric was logged with prefect-ml that could be compared."
+        return Verdict("not possible", was.id, now.id, (), changed, (nothing,), tolerance)
     outcome = "differs" if differences else "reproduced"
     return Verdict(outcome, was.id, now.id, differences, changed, tolerance=tolerance)
 
 
+def _compared(names: set[str]) -> list[str]:
+    """Give the metrics that count, in order: not what the machine did, but what the code gave."""
+    return sorted(name for name in names if not name.startswith("system/"))
+
+
 def _differences(was: Mapping[str, float], now: Mapping[str, float], tolerance: float) -> Generator[MetricDifference]:
-    for name in sorted({*was, *now}):
-        if name.startswith("system/"):
-            continue  # what the machine did, and not what the code gave
+    for name in _compared({*was, *now}):
         one, other = was.get(name), now.get(name)
         if one is None or other is None:
             yield MetricDifference(name, one, other, None)

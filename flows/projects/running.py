@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...environments import Realised
+from ...errors import ServiceError
 from ...running import flow_run_id, is_api_known
 from ...store.records import RunEnvironment
 from ...tasks.active import entered
@@ -71,7 +73,15 @@ def run_project(  # noqa: PLR0913 - all but the first by name
         return run_ready(ready, given, say)
     from .native import run_as_flow
 
-    return run_as_flow(ready, given, report)
+    try:
+        return run_as_flow(ready, given, report)
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to reach API"):
+            raise
+        address = os.environ.get("PREFECT_API_URL", "the configured address")
+        raise ServiceError(
+            f"No Prefect API answers at {address}; start it, or unset PREFECT_API_URL to run without it."
+        ) from error
 
 
 def run_ready(

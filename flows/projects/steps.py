@@ -119,7 +119,11 @@ def step(  # noqa: PLR0913 - all but the first two by name
     """
     about = {"uri": uri, "version": version, "environment": environment, "timeout": timeout}
     wanted = _wanted(entry_point, params, **about, code=code, outputs=outputs, refresh=refresh, **options)
-    return _outcome(_task_of(wanted)(wanted)) if flow_run_id() else _done(wanted, to_stderr)
+    if flow_run_id():
+        return _outcome(_task_of(wanted)(wanted))
+    if options:
+        raise ProjectError(f"{', '.join(options)}: only a step inside a Prefect flow takes options of prefect.task.")
+    return _done(wanted, to_stderr)
 
 
 def submit_step(entry_point: str, params: Mapping[str, Any] | None = None, **options: Any) -> PrefectFuture[StepRun]:

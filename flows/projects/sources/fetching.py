@@ -41,7 +41,10 @@ def fetch(
     Raises:
         ProjectError: Nothing is there, it cannot be reached or read, or has no such version or sub-folder.
     """
-    address = read_address(uri)
+    try:
+        address = read_address(uri)
+    except PermissionError as error:
+        raise ProjectError(f"{error.filename} cannot be read; make the project readable.") from error
     report = report or silent
     if address.kind == "git":
         return _from_repository(address, version, credentials, settings, report)
