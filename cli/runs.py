@@ -76,6 +76,7 @@ def list_runs(
 def show_run(run_id: str, as_json: bool) -> None:
     """Show one run; the beginning of its ID is enough where no other run's id begins so."""
     from ..store import as_json as record
+    from ..store.queries import error_of
 
     run = find_run(run_id)
     if as_json:
@@ -88,6 +89,7 @@ def show_run(run_id: str, as_json: bool) -> None:
             "Name": run.name,
             "Experiment": run.experiment,
             "Status": run.status,
+            "Error": error_of(run.id),
             "Deleted": back and f"yes; bring it back with `{back}`",
             "Attempt": run.attempt,
             "Parent run": run.parent_id,

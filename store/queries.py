@@ -25,7 +25,7 @@ from .searching import Search, count, find
 from .values import Wanted, name_ids
 from .writers import flush_pending
 
-__all__ = ["count_runs", "get_run", "search_runs"]
+__all__ = ["count_runs", "error_of", "get_run", "search_runs"]
 
 _r = schema.runs.c
 _e = schema.experiments.c
@@ -76,6 +76,23 @@ def _earlier(connection: Connection, row: Any, attempt: int) -> dict[str, Any]:
         "heartbeat_at": 0,
         "artifact_uri": row.artifact_uri.removesuffix(f"/{row.attempt}") + f"/{attempt}",
     }
+
+
+def error_of(run_id: str, *, store: Store | None = None) -> str | None:
+    """Give what the last attempt of a run failed with; None where it did not fail, or nobody said.
+
+    Raises:
+        RunNotFound: No run has this id.
+    """
+    store = current_store(store)
+    flush_pending(store)
+    a = schema.attempts.c
+    query = sa.select(a.error).join_from(schema.attempts, schema.runs, _r.seq == a.run_seq)
+    with store.read() as connection:
+        row = connection.execute(query.where(_r.id == run_id, a.number == _r.attempt)).first()
+    if row is None:
+        raise RunNotFound(run_id)
+    return row.error
 
 
 def search_runs(  # noqa: PLR0913 - all but the first by name

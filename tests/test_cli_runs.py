@@ -209,3 +209,9 @@ def test_plot_of_any_series(look: list[str]) -> None:
     assert all(len(line) <= 27 for line in lines[1:])
     assert lines[-1].split() == ["0", "39"]
     assert plot("none", metric_history(look[0], "nothing")) == "none  no points"
+
+
+def test_show_says_what_a_run_failed_with(home: Path, invoke: Invoke) -> None:
+    with pytest.raises(ValueError, match="too warm"), start_run() as run:
+        raise ValueError("too warm")
+    assert re.search(r"Error +ValueError: too warm", invoke("show", run.id))

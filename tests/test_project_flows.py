@@ -106,7 +106,10 @@ from prefect_ml import get_run, project_flow, search_runs, track
 train = project_flow(sys.argv[1], environment="system", experiment="nested")
 
 @task
-def trained(n): return train(n_trees=n).run_id
+def trained(n):
+    found = train(n_trees=n)
+    assert found.flow_run_id == found.run_id, "of the flow, and not of the task that calls it"
+    return found.run_id
 
 @track
 @flow

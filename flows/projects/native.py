@@ -103,9 +103,12 @@ def flow_of(
 
 
 def _run(what: Ready | Asked, params: Mapping[str, Any], report: Callable[[str], None] | None) -> ProjectRun:
-    from prefect import get_run_logger
+    from prefect.context import FlowRunContext
+    from prefect.logging.loggers import flow_run_logger
 
-    logger: Any = get_run_logger()
+    context: Any = FlowRunContext.get()
+    # Where a task calls the flow, the usual way would give the logger of the task.
+    logger: Any = flow_run_logger(context.flow_run, context.flow)
     with joined(lambda text: logger.info("%s", text)) as log:
 
         def say(line: str) -> None:

@@ -13,7 +13,7 @@ from ...environments import Realised
 from ...errors import ServiceError
 from ...running import flow_run_id, is_api_known
 from ...store.records import RunEnvironment
-from ...tasks.active import entered
+from ...tasks.active import entered, innermost_prefect_run
 from ...tasks.capture import Given
 from ...tasks.scope import Scope, closing, open_scope
 from .execution import Work, child_variables, execute
@@ -115,7 +115,9 @@ def run_ready(
             timeout=ready.asked.timeout,
         )
         execute(run, work, report)
-    ended = {"run_id": run.id, "flow_run_id": flow_run_id(), "state": "Completed", "result": None}
+    prefect = innermost_prefect_run()
+    flow_run = prefect.flow_run_id if prefect else None
+    ended = {"run_id": run.id, "flow_run_id": flow_run, "state": "Completed", "result": None}
     return ready.outcome(realised, ended)
 
 
