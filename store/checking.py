@@ -119,7 +119,7 @@ def _summaries(connection: Connection) -> Iterator[Problem]:
         runs = {seq: attempt for seq, attempt, _ in some}
         shown, there = read_summaries(connection, runs), read_each(connection, runs, Wanted(None, {}))
         for seq, _, run_id in some:
-            if shown[seq] != there[seq]:
+            if seq in shown and shown[seq] != there[seq]:  # a run that is resumed meanwhile has none any more
                 yield Problem("run", run_id, "lists show other values than it has; resume it and end it once more")
 
 
