@@ -8,9 +8,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from prefect_ml import get_run, run_project, search_runs
@@ -26,12 +29,14 @@ print(json.dumps({"user": [os.getuid(), os.getgid()], "home": os.environ["HOME"]
                   "variables": dict(os.environ), "writable": os.access(os.environ["HOME"], os.W_OK)}))
 """
 PARENT = """
-import os, sys
+import os, psutil, sys
 from pathlib import Path
 from prefect_ml.environments import declared_of, realise
 folder, root, image = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 command = realise(declared_of(folder, image=image), root=root).start("echo up; sleep 300", folder=folder, environ={})
 print(next(command.lines()), command.container_id, flush=True)
+for watcher in psutil.Process().children():
+    watcher.kill()
 os.kill(os.getpid(), 9)
 """
 AS_SOMEBODY = """
@@ -67,16 +72,18 @@ def done(environment: DockerEnvironment, command: str, folder: Path, **environ: 
     return list(started.lines()), started.wait()
 
 
+def containers_of(client: Any, pid: int) -> list[Any]:
+    found = client.containers.list(all=True, filters={"label": "prefect-ml.owner"}, ignore_removed=True)
+    return [container for container in found if f'"pid": {pid},' in container.labels["prefect-ml.owner"]]
+
+
 @pytest.fixture
 def no_leftovers() -> Iterator[Callable[[], list[str]]]:
     """Give the names of this process's containers, and hold that none is left."""
     client = connect()
 
     def names() -> list[str]:
-        label = {"label": "prefect-ml.owner"}
-        mine = f'"pid": {os.getpid()},'
-        containers = client.containers.list(all=True, filters=label, ignore_removed=True)
-        return [found.name for found in containers if mine in found.labels["prefect-ml.owner"]]
+        return [found.name for found in containers_of(client, os.getpid())]
 
     try:
         yield names
@@ -221,7 +228,29 @@ def test_a_run_that_takes_too_long_is_stopped(
         run_project(project(tmp_path / "p", MLproject=described), timeout=1)
 
 
-def test_containers_of_a_killed_process_are_removed(base_image: str, tmp_path: Path) -> None:
+def test_a_killed_run_takes_its_container_with_it(base_image: str, home: Path, tmp_path: Path) -> None:
+    described = (
+        f"docker_env: {{image: {base_image}}}\nentry_points: {{main: {{command: 'echo up; sleep 300; true'}}}}\n"
+    )
+    folder = project(tmp_path / "p", MLproject=described)
+    client = connect()
+    command = [sys.executable, "-m", "prefect_ml.cli", "run", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        assert "up\n" in run.stdout
+        (container,) = containers_of(client, run.pid)
+        forked = psutil.Process(container.attrs["State"]["Pid"])
+        run.kill()
+    for _ in range(200):
+        if not containers_of(client, run.pid) and not forked.is_running():
+            break
+        time.sleep(0.1)
+    assert containers_of(client, run.pid) == []
+    assert not forked.is_running()
+    client.close()
+
+
+def test_containers_that_nobody_watches_are_removed_by_the_next(base_image: str, tmp_path: Path) -> None:
     folder = project(tmp_path / "p")
     command = [sys.executable, "-c", PARENT, str(folder), str(tmp_path / "environments"), base_image]
     killed = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .client import connected, translated
 from .leftovers import removed
+from .watcher import Watcher
 
 __all__ = ["ContainerCommand"]
 
@@ -20,9 +21,10 @@ _KILL = ["/bin/sh", "-c", 'kill -TERM "$@"', "sh"]
 class ContainerCommand:
     """A running container; see `Command` for what its methods promise. It is removed when its end is known."""
 
-    def __init__(self, client: Any, container: Any, *, user: str) -> None:
+    def __init__(self, client: Any, container: Any, watcher: Watcher, *, user: str) -> None:
         self._client = client
         self._container = container
+        self._watcher = watcher
         self._user = user
         self._code: int | None = None
         self._ending = threading.Lock()
@@ -59,6 +61,7 @@ class ContainerCommand:
                     code = self._container.wait(timeout=None)["StatusCode"]
                     self._let_others_read()
                     removed(self._container)
+                    self._watcher.end()
                     self._client.close()
                 self._code = _exit_code(code)
         return self._code

@@ -22,6 +22,7 @@ from .declared import DeclaredImage
 from .leftovers import labels, remove_leftovers, removed
 from .places import mounts, variables, volumes
 from .probe import Contents
+from .watcher import Watcher
 
 __all__ = ["DockerEnvironment"]
 
@@ -71,6 +72,7 @@ class DockerEnvironment:
         inside = self._variables(folder, environ)
         binds, places = volumes(self.declared), mounts(folder, inside, reachable)
         client = connect()
+        watcher = Watcher()
         try:
             with translated(f"The container of {self.declared.origin} cannot be started"):
                 remove_leftovers(client)
@@ -89,9 +91,10 @@ class DockerEnvironment:
                 )
                 _started(container)
         except BaseException:
+            watcher.end()
             client.close()
             raise
-        return ContainerCommand(client, container, user=user)
+        return ContainerCommand(client, container, watcher, user=user)
 
     def facts(self) -> Facts:
         """Say what the image holds; its lock names the image and, to read, its packages."""
