@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefect_ml import run_project
 from prefect_ml.errors import ProjectError
 from prefect_ml.flows.projects.descriptor import read_project
 from prefect_ml.flows.projects.model import EntryPoint, Parameter
@@ -392,6 +393,21 @@ def test_paths_with_a_url_are_downloaded_when_everything_else_fits(tmp_path: Pat
     assert checked.paths == (tmp_path / "it's here",)
     assert shell(command_of(point, checked), tmp_path) == [f"{tmp_path}/it's here"]
     assert check_params(point, {"x": url, "n": 1}).values["x"] == url
+
+
+def test_every_download_that_fails_is_named_with_its_parameter(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "MLproject").write_text(
+        "entry_points:\n  main: {parameters: {x: path, y: path, z: path}, command: 'echo {x} {y} {z}'}\n"
+    )
+    (tmp_path / "here").touch()
+    urls = {"x": "http://127.0.0.1:9/a.csv", "y": "runs:/none/data", "z": str(tmp_path / "here")}
+    with pytest.raises(ProjectError) as caught:
+        run_project(tmp_path, params=urls, environment="system", report=lambda _: None)
+    said = str(caught.value)
+    assert said.startswith("The entry point 'main' cannot run: x must be a path, but what its URL leads to cannot be")
+    assert "http://127.0.0.1:9/a.csv" in said
+    assert "; y must be a path, but" in said
+    assert "z must" not in said
 
 
 def test_a_flow_has_no_command() -> None:

@@ -293,7 +293,7 @@ def run(name, **more):
 done, plain = run("plain", params={"n": "3", "words": '["x", "y"]'}, experiment="asked")
 other, tracked = run("train.py:tracked")
 said = []
-for name, more in {"plain": {}, "sleeps": {"timeout": 12}}.items():
+for name, more in {"plain": {"params": {"words": "3", "m": 1, "k": 1}}, "sleeps": {"timeout": 12}}.items():
     try:
         run(name, **more)
     except (ProjectError, ProjectRunFailed) as error:
@@ -326,7 +326,10 @@ def test_flows_of_a_project_are_tracked_once_with_their_source(in_prefect: Calla
     assert found["tracked"] == [None, "Completed", "own"]
     assert found["names"] == ["plain", "sleeps", "tracked"]
     assert [kind for kind, _ in found["said"]] == ["ProjectError", "ProjectRunFailed"]
-    assert "needs the parameter 'n'" in found["said"][0][1]
+    assert found["said"][0][1].startswith(
+        "The flow 'plain' has no parameter 'k' or 'm'; it has n, words; it needs the parameter 'n'; give it with -P"
+        " n=VALUE; it cannot take words: "
+    )
     assert "it ran for longer than 12 seconds" in found["said"][1][1]
     assert found["late"] == [["Crashed"], ["CRASHED"]], "what was ended from outside has not failed by itself"
     assert_gone(folder)

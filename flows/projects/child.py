@@ -62,23 +62,29 @@ def _checked(flow: Any, params: dict[str, Any]) -> dict[str, Any]:
     from prefect.exceptions import ParameterTypeError
 
     known: dict[str, Any] = flow.parameters.properties
-    if unknown := sorted(set(params) - set(known)):
-        raise ProjectError(
-            f"The flow {flow.name!r} has no parameter {unknown[0]!r}; it has {', '.join(known) or 'none'}."
-        )
-    if missing := sorted(set(flow.parameters.required or ()) - set(params)):
-        raise ProjectError(
-            f"The flow {flow.name!r} needs the parameter {missing[0]!r}; give it with -P {missing[0]}=VALUE."
-        )
+    missing = sorted(set(flow.parameters.required or ()) - set(params))
+    unknown = " or ".join(repr(name) for name in sorted(set(params) - set(known)))
+    problems = [f"has no parameter {unknown}; it has {', '.join(known) or 'none'}"] if unknown else []
+    problems += [f"needs the parameter {name!r}; give it with -P {name}=VALUE" for name in missing]
+    values: dict[str, Any] = {key: _parsed(value, known[key]) for key, value in params.items() if key in known}
     logger = logging.getLogger("prefect.flows")
     logger.disabled = True  # it would say the same in five lines
     try:
-        return flow.validate_parameters({key: _parsed(value, known[key]) for key, value in params.items()})
+        values = flow.validate_parameters(values)
     except ParameterTypeError as error:
-        misfits = _sentence(error).rpartition("invalid parameters: - ")[2]
-        raise ProjectError(f"A parameter of the flow {flow.name!r} does not fit: {misfits}.") from error
+        problems += [f"cannot take {misfit}" for misfit in _misfits(error, missing)]
     finally:
         logger.disabled = False
+    if problems:
+        raise ProjectError(f"The flow {flow.name!r} {'; it '.join(problems)}.")
+    return values
+
+
+def _misfits(error: Exception, missing: list[str]) -> list[str]:
+    """Give what Prefect says of each value that does not fit, less that those which are missing are missing."""
+    whole, *each = str(error).split("\n - ")
+    said = [" ".join(one.split()) for one in each or [whole]]
+    return [one for one in said if one.partition(": ")[0] not in missing]
 
 
 def _parsed(value: Any, schema: dict[str, Any]) -> Any:

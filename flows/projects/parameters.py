@@ -63,7 +63,7 @@ def check_params(
             only when everything else fits. Without it, URLs stay as they are.
 
     Raises:
-        ProjectError: Some do not fit; one message names them all. Or a download failed.
+        ProjectError: Some do not fit, or cannot be downloaded; one message names them all.
     """
     problems: list[str] = []
     paths: dict[str, Path] = {}
@@ -79,10 +79,10 @@ def check_params(
     checked = Checked(raw, _with(raw, paths), extra=_extra(point, raw))
     if not problems:
         problems.extend(_unsafe(point, checked))
+    if not problems and download:
+        paths.update(_downloaded({name: raw[name] for name in remote}, download, problems))
     if problems:
         raise ProjectError(f"The entry point {point.name!r} cannot run: {'; '.join(problems)}.")
-    if download:
-        paths.update((name, download(raw[name]).absolute()) for name in remote)
     warnings = tuple(_warnings(point, checked.extra))
     return Checked(raw, _with(raw, paths), tuple(paths.values()), checked.extra, warnings)
 
@@ -106,6 +106,17 @@ def command_of(point: EntryPoint, checked: Checked) -> str:
         raise ProjectError(f"The entry point {point.name!r} cannot run: {error}.") from error
 
 
+def _downloaded(urls: Mapping[str, str], download: Callable[[str], Path], problems: list[str]) -> dict[str, Path]:
+    """Bring to this machine what the URLs lead to, by the names of the parameters."""
+    paths: dict[str, Path] = {}
+    for name, url in urls.items():
+        try:
+            paths[name] = download(url).absolute()
+        except ProjectError as error:
+            problems.append(f"{name} must be a path, but what its URL leads to cannot be had: {_unstopped(error)}")
+    return paths
+
+
 def _with(raw: Mapping[str, str], paths: Mapping[str, Path]) -> dict[str, str]:
     return {**raw, **{name: str(path) for name, path in paths.items()}}
 
@@ -118,8 +129,13 @@ def _unsafe(point: EntryPoint, checked: Checked) -> list[str]:
     try:
         command_of(point, checked)
     except ProjectError as error:
-        return [str(error.__cause__ or error).rstrip(".")]
+        return [_unstopped(error.__cause__ or error)]
     return []
+
+
+def _unstopped(error: BaseException) -> str:
+    """Give what an error says as a part of a longer sentence."""
+    return str(error).rstrip(".")
 
 
 def _texts(point: EntryPoint, given: Mapping[str, object], problems: list[str]) -> dict[str, str]:
