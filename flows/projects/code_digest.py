@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import ProjectError
+from ...locks import locked
 from ...settings import Settings
-from .sources.cache import locked, remove_tree
+from .sources.cache import remove_tree
 from .sources.working import runs_of
 
 __all__ = ["Code", "code_of", "copy_of"]

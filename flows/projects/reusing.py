@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import tempfile
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from ...errors import ArtifactError, ProjectError
+from ...errors import ArtifactError
+from ...locks import locked
 from ...running import flow_run_id, task_run
 from ...settings import Settings
 from ...store import current_store, get_run, new_id
@@ -27,7 +24,6 @@ from .sources import Report
 __all__ = ["STEP", "note_result", "note_reuse", "one_at_a_time", "reusable"]
 
 STEP = "project/step.json"
-_LOOK = 0.2
 
 
 def reusable(key: str, report: Report) -> str | None:
@@ -76,41 +72,8 @@ def one_at_a_time(key: str, settings: Settings, report: Report) -> Generator[Non
         ProjectError: The folder of locks cannot be written.
     """
     lock = settings.home / "steps" / f"{key.rpartition('/')[2]}.lock"
-    with _held(lock, report):
+    with locked(lock, waiting=lambda: report("Waiting for the same step, which runs already")):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
-
-
-def _held(lock: Path, report: Report) -> IO[str]:
-    waits = False
-    while True:
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            file = lock.open("a")
-        except OSError as error:
-            raise ProjectError(
-                f"The folder {lock.parent} cannot be written ({error.strerror}); set PREFECT_ML_HOME to one that can."
-            ) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(lock, file):
-                return file
-        except BlockingIOError:
-            if not waits:
-                report("Waiting for the same step, which runs already")
-            waits = True
-            time.sleep(_LOOK)  # and not in the system, where no timeout or cancellation reaches a thread
-        except BaseException:
-            file.close()
-            raise
-        file.close()
-
-
-def _is_at(lock: Path, file: IO[str]) -> bool:
-    """Whether a file that was locked is still the lock: its holder before has removed it."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), lock.stat())
-    except FileNotFoundError:
-        return False

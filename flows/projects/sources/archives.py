@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from ....errors import ProjectError
+from ....locks import locked
 from ....settings import Settings
-from .cache import arriving_in, key_of, locked, projects_of, touch
+from .cache import arriving_in, key_of, projects_of, touch
 
 __all__ = ["unpacked"]
 

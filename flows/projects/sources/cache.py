@@ -1,9 +1,8 @@
-"""Folders that many may use at once: locked while they are made, seen only when they are whole."""
+"""Folders that many may use at once: seen only when they are whole."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -16,14 +15,12 @@ from pathlib import Path
 
 from ....errors import PrefectMLError, ProjectError
 from ....settings import Settings
-from .model import Report, silent
 
 __all__ = [
     "arriving_in",
     "inputs_of",
     "is_arriving",
     "key_of",
-    "locked",
     "projects_of",
     "remove_tree",
     "subfolder_of",
@@ -47,30 +44,6 @@ def key_of(address: str, name: str) -> str:
     """Give the name of an address's folder: readable, and another one for each address."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "project"
     return f"{plain}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
-
-
-@contextmanager
-def locked(lock: Path, *, report: Report = silent, waiting: str = "") -> Generator[None]:
-    """Hold a lock among all processes and threads of this machine.
-
-    Raises:
-        ProjectError: Its folder cannot be written.
-    """
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
-    except OSError as error:
-        raise ProjectError(
-            f"The folder {lock.parent} cannot be written ({error.strerror}); set PREFECT_ML_HOME to one that can."
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                report(waiting)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
+from ....locks import locked_if_free
 from ....settings import Settings
 from .cache import inputs_of, is_arriving, projects_of, remove_tree
 from .working import runs_of
@@ -71,13 +70,13 @@ def _lock_of(folder: Path) -> Path:
 
 
 def _is_free(lock: Path) -> bool:
-    with _unused(lock) as free:
+    with locked_if_free(lock) as free:
         return free
 
 
 def _removed(path: Path, lock: Path) -> bool:
     """Remove a folder, unless somebody has begun to use it meanwhile."""
-    with _unused(lock) as free:
+    with locked_if_free(lock) as free:
         if free:
             # Under another name first, so that nobody sees a half of it.
             doomed = path.with_name(f".arriving-{path.name}")
@@ -86,18 +85,6 @@ def _removed(path: Path, lock: Path) -> bool:
             if path.parent.name == ".runs":  # nobody else will ever ask for this one
                 lock.unlink(missing_ok=True)
         return free
-
-
-@contextmanager
-def _unused(lock: Path) -> Generator[bool]:
-    """Hold a lock if nobody else does, and say whether it was free."""
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def _folders(folder: Path) -> Iterable[Path]:

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ....errors import PrefectMLError, ProjectError, TrackingError
+from ....locks import locked
 from ....settings import Settings, load_settings
 from ....tasks.addresses import is_url
-from .cache import arriving_in, inputs_of, key_of, locked, remove_tree, touch
+from .cache import arriving_in, inputs_of, key_of, remove_tree, touch
 from .model import Report, silent
 from .remote import Remote, remote_of
 
@@ -82,7 +83,8 @@ def obtain(uri: str, *, settings: Settings, report: Report) -> Input:
         remote = remote_of(uri, settings)
         here = inputs_of(settings) / "addresses" / key_of(uri, remote.name)
         lock = here.parent / f"{here.name}.lock"
-        with locked(lock, report=report, waiting=f"Waiting for another process, which is downloading {remote.shown}"):
+        waiting = f"Waiting for another process, which is downloading {remote.shown}"
+        with locked(lock, waiting=lambda: report(waiting)):
             return _obtain(remote, here, settings, report)
     except ProjectError:
         raise

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....errors import ProjectError
+from ....locks import locked
 from ....settings import Settings
 from .address import Address, Login
-from .cache import arriving_in, key_of, locked, projects_of, remove_tree, touch
+from .cache import arriving_in, key_of, projects_of, remove_tree, touch
 from .git import Git, GitFailed, signed_in
 from .model import Report
 from .refusals import ambiguous_version, no_such_version, refusal
@@ -111,7 +112,7 @@ def tree_of(address: Address, version: str | None, *, login: Login | None, setti
 def _bring(clone: _Clone, found: Wanted, report: Report) -> str:
     shown = clone.address.shown
     lock = clone.cache.parent / f"{clone.cache.name}.lock"
-    with locked(lock, report=report, waiting=f"Waiting for another process, which is fetching {shown}"):
+    with locked(lock, waiting=lambda: report(f"Waiting for another process, which is fetching {shown}")):
         try:
             return _fetch_tree(clone, found, report)
         except GitFailed as failed:

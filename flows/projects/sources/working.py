@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ....errors import ProjectError
+from ....locks import locked
 from ....settings import Settings
-from .cache import locked, projects_of, remove_tree
+from .cache import projects_of, remove_tree
 from .git import GitFailed, signed_in
 from .model import Fetched
 
