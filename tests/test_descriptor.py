@@ -208,6 +208,35 @@ def test_what_is_wrong_is_refused_with_its_place(tmp_path: Path, content: str | 
     assert caught.value.exit_code == 2
 
 
+WRONG = """\
+nam: p
+docker_env: {image: a, volumes: [a, 'b:c', d], environment: [A=b]}
+entry_points:
+  a:
+    parameters: {x: flaot, y: {typ: int, defalt: 1}, z: {type: int, type: float}}
+    command: echo {x} {w}
+  b: {comand: echo}
+  c: {parameters: {x: int}}
+  d: {command: [a]}
+  e: {command: echo}
+"""
+
+
+def test_all_that_is_wrong_is_named_at_once_each_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError) as caught:
+        described(tmp_path, WRONG)
+    place, _, said = str(caught.value).partition("MLproject:")
+    assert place == f"{tmp_path}/"
+    mistakes = said.split(f" {place}MLproject:")
+    places = ["1:1", "2:34", "2:44", "2:62", "5:21", "5:32", "5:42", "5:69", "6:23", "7:7"]
+    assert [mistake.partition(": ")[0] for mistake in mistakes] == places
+    assert "no field 'nam'; did you mean 'name'; it has name, " in mistakes[0]
+    assert mistakes[-1].endswith(" 2 more mistakes follow.")
+    with pytest.raises(ProjectError) as caught:
+        described(tmp_path, WRONG.replace("nam: p", "name: p").replace("d: {command: [a]}", "d: {command: a}"))
+    assert str(caught.value).endswith(f"{place}MLproject:8:3: the entry point 'c' has no command; give it one.")
+
+
 def test_folders_that_are_no_projects_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="no project folder"):
         read_project(tmp_path / "elsewhere")

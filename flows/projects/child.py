@@ -62,7 +62,7 @@ def _checked(flow: Any, params: dict[str, Any]) -> dict[str, Any]:
     from prefect.exceptions import ParameterTypeError
 
     known: dict[str, Any] = flow.parameters.properties
-    missing = sorted(set(flow.parameters.required or ()) - set(params))
+    missing: list[str] = sorted(set(flow.parameters.required or ()) - set(params))
     unknown = " or ".join(repr(name) for name in sorted(set(params) - set(known)))
     problems = [f"has no parameter {unknown}; it has {', '.join(known) or 'none'}"] if unknown else []
     problems += [f"needs the parameter {name!r}; give it with -P {name}=VALUE" for name in missing]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from yaml.nodes import Node, SequenceNode
 
@@ -13,6 +13,7 @@ from .yaml_files import Field, YamlFile
 
 __all__ = ["read_environment"]
 
+_Item = TypeVar("_Item")
 _FILES: tuple[Literal["python_env", "conda_env"], ...] = ("python_env", "conda_env")
 _DOCKER_FIELDS = ("image", "volumes", "environment")
 
@@ -51,8 +52,8 @@ def _existing(file: YamlFile, field: Field) -> Path:
 def _docker(file: YamlFile, field: Field) -> DeclaredEnvironment:
     fields = {entry.name: entry for entry in file.fields(field.value, "docker_env", _DOCKER_FIELDS)}
     image = file.text_of(fields["image"].value, "the image of docker_env").strip() if "image" in fields else ""
-    if not image:
-        file.refuse(field.key, "docker_env has no image; name one")
+    if not image and not file.is_wrong(field.value):
+        file.note(field.key, "docker_env has no image; name one")
     volumes = file.items(fields["volumes"].value, "volumes of docker_env") if "volumes" in fields else []
     environment = (
         file.items(fields["environment"].value, "environment of docker_env") if "environment" in fields else []
@@ -60,9 +61,17 @@ def _docker(file: YamlFile, field: Field) -> DeclaredEnvironment:
     return DeclaredEnvironment(
         "docker_env",
         image=image,
-        volumes=tuple(_volume(file, node) for node in volumes),
-        environment=tuple(_variable(file, node) for node in environment),
+        volumes=tuple(_each(file, volumes, _volume)),
+        environment=tuple(_each(file, environment, _variable)),
     )
+
+
+def _each(file: YamlFile, nodes: list[Node], read: Callable[[YamlFile, Node], _Item]) -> list[_Item]:
+    items: list[_Item] = []
+    for node in nodes:
+        with file.part():
+            items.append(read(file, node))
+    return items
 
 
 def _volume(file: YamlFile, node: Node) -> str:

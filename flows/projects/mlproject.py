@@ -51,7 +51,7 @@ def read_mlproject(path: Path) -> Description:
     """Read an `MLproject` file.
 
     Raises:
-        ProjectError: Something in it is wrong; the message names file, line and column.
+        ProjectError: Something in it is wrong; the message names all of it, each with file, line and column.
     """
     file = open_yaml(path)
     if file.root is None:
@@ -60,34 +60,37 @@ def read_mlproject(path: Path) -> Description:
     if spark:
         file.refuse(spark[0].key, "a databricks_spark_job runs on Databricks only; give the project entry_points")
     fields = {field.name: field for field in file.fields(file.root, "an MLproject file", _FIELDS)}
-    return Description(
-        _text(file, fields.get("name"), "the name"),
-        read_environment(file, fields),
-        _entry_points(file, fields.get("entry_points")),
-    )
+    name, environment, points = "", None, dict[str, EntryPoint]()
+    with file.part():
+        name = _text(file, fields.get("name"), "the name")
+    with file.part():
+        environment = read_environment(file, fields)
+    with file.part():
+        points = _entry_points(file, fields.get("entry_points"))
+    file.check()
+    return Description(name, environment, points)
 
 
 def _entry_points(file: YamlFile, field: Field | None) -> dict[str, EntryPoint]:
-    listed = file.fields(field.value, "entry_points") if field else []
-    return {entry.name: _entry_point(file, entry) for entry in listed}
+    found: dict[str, EntryPoint] = {}
+    for entry in file.fields(field.value, "entry_points") if field else []:
+        with file.part():
+            found[entry.name] = _entry_point(file, entry)
+    return found
 
 
 def _entry_point(file: YamlFile, entry: Field) -> EntryPoint:
     what = f"the entry point {entry.name!r}"
     fields = {field.name: field for field in file.fields(entry.value, what, _ENTRY_POINT_FIELDS)}
-    if "command" not in fields or is_empty(fields["command"].value):
-        file.refuse(entry.key, f"{what} has no command; give it one")
-    parameters = fields.get("parameters")
-    declared = [
-        _parameter(file, parameter, entry.name)
-        for parameter in (file.fields(parameters.value, f"parameters of {what}") if parameters else [])
-    ]
-    return EntryPoint(
-        entry.name,
-        command=_command(file, fields["command"].value, what, [parameter.name for parameter in declared]),
-        parameters={parameter.name: parameter for parameter in declared},
-        description=_text(file, fields.get("description"), f"the description of {what}"),
-    )
+    # A field that nothing knows is likely to be the command, misspelt.
+    if (without := "command" not in fields or is_empty(fields["command"].value)) and not file.is_wrong(entry.value):
+        file.note(entry.key, f"{what} has no command; give it one")
+    parameters = _parameters(file, fields.get("parameters"), entry.name)
+    description = ""
+    with file.part():
+        description = _text(file, fields.get("description"), f"the description of {what}")
+    command = "" if without else _command(file, fields["command"].value, what, list(parameters))
+    return EntryPoint(entry.name, command=command, parameters=parameters, description=description)
 
 
 def _command(file: YamlFile, node: Node, what: str, declared: list[str]) -> str:
@@ -102,6 +105,15 @@ def _command(file: YamlFile, node: Node, what: str, declared: list[str]) -> str:
     return command
 
 
+def _parameters(file: YamlFile, field: Field | None, entry_point: str) -> dict[str, Parameter]:
+    listed = file.fields(field.value, f"parameters of the entry point {entry_point!r}") if field else []
+    found = {one.name: Parameter(one.name) for one in listed}  # the command may name also those that are wrong
+    for one in listed:
+        with file.part():
+            found[one.name] = _parameter(file, one, entry_point)
+    return found
+
+
 def _parameter(file: YamlFile, declared: Field, entry_point: str) -> Parameter:
     what = f"the parameter {declared.name!r} of {entry_point!r}"
     if isinstance(declared.value, ScalarNode):
@@ -112,9 +124,9 @@ def _parameter(file: YamlFile, declared: Field, entry_point: str) -> Parameter:
         name = written.group(1) if written else entry.name
         if name not in _PARAMETER_FIELDS:
             known = ", ".join(_PARAMETER_FIELDS)
-            file.refuse(entry.key, f"{what} has no field {name!r}{suggestion(name, _PARAMETER_FIELDS)}; it has {known}")
+            file.note(entry.key, f"{what} has no field {name!r}{suggestion(name, _PARAMETER_FIELDS)}; it has {known}")
         if name in fields:
-            file.refuse(entry.key, f"{name!r} is there twice in {what}; leave one of them")
+            file.note(entry.key, f"{name!r} is there twice in {what}; leave one of them")
         fields[name] = Field(written.group(2), entry.key, entry.key) if written else Field("", entry.key, entry.value)
     return Parameter(
         declared.name,

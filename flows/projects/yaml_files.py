@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import difflib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -23,6 +24,7 @@ _LARGEST = 256 * 1024  # bytes; the files that people write have a few thousand
 _DEEPEST = 40
 _MOST_ALIASES = 200
 _MOST_FIELDS = 2000
+_MOST_SAID = 10  # mistakes that one message names
 _MERGE = "tag:yaml.org,2002:merge"
 _BLANK_OR_COMMENT = "#\0\n\r\x85\u2028\u2029"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -82,14 +84,16 @@ class YamlFile:
         path: The file.
         text: What it contains, with line feeds as line ends.
         root: The outermost node; None for a file that says nothing.
+        wrong: What is wrong in it as far as it was read, by the index into `text`.
     """
 
     path: Path
     text: str
     root: Node | None
+    wrong: dict[int, str] = field(default_factory=dict[int, str], repr=False, compare=False)
 
     def refuse(self, node: Node, what: str, at: int | None = None) -> NoReturn:
-        """Refuse the file because of one node.
+        """Refuse the file because of one node; inside `part`, once the other parts have been read too.
 
         Args:
             node: The node.
@@ -99,7 +103,31 @@ class YamlFile:
         Raises:
             ProjectError: Always; it names file, line and column.
         """
-        _refuse(self.path, self.text, node.start_mark.index if at is None else at, what)
+        self.note(node, what, at)
+        raise ProjectError(self._said())
+
+    def note(self, node: Node, what: str, at: int | None = None) -> None:
+        """Say that a node is wrong, as `refuse` does, and read on; `check` refuses the file."""
+        self.wrong.setdefault(node.start_mark.index if at is None else at, what)
+
+    @contextmanager
+    def part(self) -> Generator[None]:
+        """Read a part of the file: where it is refused, the rest is read all the same. Call `check` in the end."""
+        with suppress(ProjectError):
+            yield
+
+    def check(self) -> None:
+        """See that nothing in the file was wrong.
+
+        Raises:
+            ProjectError: Something was; it names all of it, each with file, line and column.
+        """
+        if self.wrong:
+            raise ProjectError(self._said())
+
+    def is_wrong(self, node: Node) -> bool:
+        """Whether anything in a node was wrong."""
+        return any(node.start_mark.index <= at < node.end_mark.index for at in self.wrong)
 
     def fields(self, node: Node, what: str, known: Sequence[str] | None = None) -> list[Field]:
         """Give the fields of a mapping; none of an empty value.
@@ -110,7 +138,7 @@ class YamlFile:
             known: The names that it may have; None for any.
 
         Raises:
-            ProjectError: It is no mapping, says something twice, or something that nothing knows.
+            ProjectError: It is no mapping. What it says twice, and what nothing knows, is left out and wrong.
         """
         if is_empty(node):
             return []
@@ -118,12 +146,9 @@ class YamlFile:
         for entry in self._entries(node, what):
             name = entry.name
             if name in found:
-                self.refuse(entry.key, f"{name!r} is there twice in {what}; leave one of them")
-            if known is not None and name not in known:
-                self.refuse(
-                    entry.key, f"{what} has no field {name!r}{suggestion(name, known)}; it has {', '.join(known)}"
-                )
-            found[name] = entry
+                self.note(entry.key, f"{name!r} is there twice in {what}; leave one of them")
+            elif self._is_known(entry, what, known):
+                found[name] = entry
         return list(found.values()) if self._merged(node) is None else self._with_merged(node, what, found, known)
 
     def text_of(self, node: Node, what: str) -> str:
@@ -148,6 +173,11 @@ class YamlFile:
             self.refuse(node, f"{what} must be a list")
         return list(node.value)
 
+    def _said(self) -> str:
+        said = [_placed(self.path, self.text, *one) for one in sorted(self.wrong.items())]
+        more = len(said) - _MOST_SAID
+        return " ".join([*said[:_MOST_SAID], *([f"{more} more mistakes follow."] if more > 0 else [])])
+
     def _entries(self, node: Node, what: str) -> Iterator[Field]:
         if not isinstance(node, MappingNode):
             self.refuse(node, f"{what} must be a mapping of names to values")
@@ -170,10 +200,16 @@ class YamlFile:
             if isinstance(source, MappingNode) and self._merged(source) is not None:
                 self.refuse(merged, f"{what} merges a mapping that merges another one; write its fields out")
             for entry in self._entries(source, what):
-                if known is not None and entry.name not in known:
-                    self.refuse(entry.key, f"{what} has no field {entry.name!r}{suggestion(entry.name, known)}")
-                own.setdefault(entry.name, entry)
+                if self._is_known(entry, what, known):
+                    own.setdefault(entry.name, entry)
         return list(own.values())
+
+    def _is_known(self, entry: Field, what: str, known: Sequence[str] | None) -> bool:
+        if known is None or entry.name in known:
+            return True
+        name, near = entry.name, suggestion(entry.name, known)
+        self.note(entry.key, f"{what} has no field {name!r}{near}; it has {', '.join(known)}")
+        return False
 
 
 def is_empty(node: Node) -> bool:
@@ -224,9 +260,13 @@ def _parsed(path: Path, text: str, get: Callable[[_Loader], Any]) -> Any:
 
 
 def _refuse(path: Path, text: str, index: int, what: str) -> NoReturn:
+    raise ProjectError(_placed(path, text, index, what))
+
+
+def _placed(path: Path, text: str, index: int, what: str) -> str:
     line = text.count("\n", 0, index) + 1
     column = index - text.rfind("\n", 0, index)
-    raise ProjectError(f"{path}:{line}:{column}: {what}.")
+    return f"{path}:{line}:{column}: {what}."
 
 
 def _read(path: Path) -> str:
