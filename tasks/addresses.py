@@ -20,12 +20,13 @@ def is_url(text: str) -> bool:
 def without_credentials(address: str) -> str:
     """Give an address without user and password, and without the parts of its query that sign or unlock it.
 
-    Args:
-        address: A URL, or an address of Git such as `git@host:team/project.git`, where the user is no secret.
+    Over ssh the user is no secret and part of the address, as in `git@host:team/project.git`; a password is one.
     """
     if not is_url(address):
         return address
     parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    place = f"{user.partition(':')[0]}{at}{host}" if "ssh" in parts.scheme.split("+") else host
     kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _SECRET.search(name)]
     query = urlencode(kept) if len(kept) != len(parse_qsl(parts.query, keep_blank_values=True)) else parts.query
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+    return urlunsplit((parts.scheme, place, parts.path, query, ""))

@@ -50,7 +50,7 @@ class Address:
     @property
     def shown(self) -> str:
         """The location as messages and records may show it."""
-        return _without_password(self.location) if self.kind == "git" else without_credentials(self.location)
+        return without_credentials(self.location)
 
     @property
     def uri(self) -> str:
@@ -149,7 +149,7 @@ def _over_network(place: str, subfolder: str) -> Address:
     if not host or host.startswith("-"):
         raise ProjectError(f"{without_credentials(place)!r} names no host; check the address.")
     if parts.scheme.lower() == "ssh":  # its user is no secret, and is needed
-        return Address("git", _without_password(place), subfolder)
+        return Address("git", without_credentials(place), subfolder)
     login = None
     if parts.username or parts.password:
         login = Login(unquote(parts.username or ""), unquote(parts.password or ""))
@@ -173,11 +173,3 @@ def _shown(uri: str) -> str:
         return f"{without_credentials(place)}{hash_sign}{fragment}"
     except ValueError:
         return re.sub(r"://[^/]*@", "://", uri)
-
-
-def _without_password(url: str) -> str:
-    if not is_url(url):
-        return url
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}"))
