@@ -80,6 +80,24 @@ def test_the_commit_branch_and_remote_are_known_and_the_remote_keeps_no_password
     assert get_run(train(repository)[0]).source.branch is None
 
 
+@pytest.mark.parametrize(
+    ("remote", "recorded"),
+    [
+        ("git@example.org:team/project.git", "git@example.org:team/project.git"),
+        ("ssh://git@example.org:2222/team/project.git", "ssh://git@example.org:2222/team/project.git"),
+        ("ssh://git:hunter2@example.org/team/project.git", "ssh://git@example.org/team/project.git"),
+        ("https://ghp_hunter2@example.org/team/project.git", "https://example.org/team/project.git"),
+        ("../other.git", "{folder}/other.git"),
+        ("/srv/other.git", "/srv/other.git"),
+    ],
+)
+def test_an_address_of_a_remote_is_kept_whole_but_for_what_is_secret(
+    repository: Path, remote: str, recorded: str
+) -> None:
+    git(repository, "remote", "set-url", "origin", remote)
+    assert get_run(train(repository)[0]).source.remote == recorded.format(folder=repository.parent)
+
+
 def test_what_differs_from_the_commit_is_kept_as_a_patch_that_brings_it_all_back(
     repository: Path, tmp_path: Path
 ) -> None:
@@ -123,6 +141,29 @@ def test_secrets_big_files_and_our_own_are_left_out_and_said_so(
     assert re.findall(r"^\+\+\+ b/(.*)$", text, flags=re.M) == ["new.py"]
     assert re.findall(r"^# Left out: '(.*)' ", text, flags=re.M) == [".env", "data.csv", "deploy.pem"]
     assert "hunter2" not in text
+
+
+UNPRIVILEGED = """
+import ctypes, os, sys
+for capability in (1, 2):  # of root, who else may read everything
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def test_a_file_that_cannot_be_read_costs_no_other_one_and_is_told_once(repository: Path, tmp_path: Path) -> None:
+    for number in range(9):
+        (repository / f"new{number}.py").write_text(f"{number}\n")
+    (repository / "old.py").write_text("old = False\n")
+    (repository / "new4.py").chmod(0)
+    command = [sys.executable, "-c", UNPRIVILEGED, "train.py", "2"]
+    done = subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True)
+    assert done.stderr.count("Local changes to 'new4.py' cannot be read and are not kept") == 1
+    for run_id in done.stdout.split():
+        text = fetch(str(get_run(run_id).source.changes), tmp_path / f"{run_id}.diff").read_text()
+        named = [f"new{number}.py" for number in range(9) if number != 4]
+        assert sorted(re.findall(r"^\+\+\+ b/(.*)$", text, flags=re.M)) == [*named, "old.py"]
+        assert re.findall(r"^# Left out: (.*)$", text, flags=re.M) == ["'new4.py' (it could not be read)"]
 
 
 def test_the_same_changes_are_kept_once_for_all_runs_and_processes(repository: Path) -> None:

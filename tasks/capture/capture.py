@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from ...store.entries import environment_entry, source_entry
 from ...store.records import RunEnvironment
 from ...store.writer import Writer
 from .background import background
-from .code_state import CodeState, code_state, make_patch
+from .code_state import CodeState, code_state
 from .flow_facts import deployments, flow_facts
+from .patches import make_patch
 from .software import software
 
 __all__ = ["Capture", "Given", "capture_source", "entry_point_of", "notebook_of", "source_file_of"]
@@ -68,7 +69,10 @@ class Repository:
 
     def _keep(self, state: CodeState) -> str | None:
         """Keep what differs from the commit under its digest, once for all runs, and give its place."""
-        content = make_patch(state).content
+        patch = make_patch(state)
+        if patch.unread:
+            _log.warning("%s", _unread_sentence(patch.unread))
+        content = patch.content
         uri = join(self._artifact_root, "code", f"{hashlib.sha256(content).hexdigest()}.diff")
         try:
             if not exists(uri):
@@ -235,6 +239,13 @@ def _repository_of(folder: Path, store: Store) -> Repository:
 @functools.lru_cache(maxsize=32)
 def _repository(folder: Path, home: Path, artifact_root: str, _: int) -> Repository:
     return Repository(folder, home, artifact_root)
+
+
+def _unread_sentence(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
+    named = ", ".join(repr(path) for path in paths[:10])
+    advice = "make them readable, or name them in .gitignore"
+    return f"Local changes to {named}{more} cannot be read and are not kept, so no rerun can have them; {advice}."
 
 
 def _source(state: CodeState) -> Source:
