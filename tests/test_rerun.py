@@ -176,6 +176,49 @@ def test_code_that_cannot_be_had_makes_it_impossible(project: Path, tmp_path: Pa
     impossible(done.run_id, str(bare))
 
 
+def test_a_folder_that_is_gone_is_had_again_from_its_remote(project: Path, tmp_path: Path) -> None:
+    part = project / "parts" / "a.b"
+    part.mkdir(parents=True)
+    for name in ("MLproject", "main.py", "data.csv"):
+        git(project, "mv", name, f"parts/a.b/{name}")
+    commit(project)
+    bare = tmp_path / "project.git"
+    git(tmp_path, "clone", "-q", "--bare", str(project), str(bare))
+    git(project, "remote", "add", "origin", "../project.git")
+    (part / "data.csv").write_text("6")
+    done = run(part)
+    source = get_run(done.run_id).source
+    assert (source.project, source.subfolder, source.remote) == (str(part), "parts/a.b", str(bare))
+    git(project, "stash", "-q")
+    git(project, "mv", "parts", "moved")
+    commit(project)
+    assert again(done).outcome == "reproduced", "its repository is still there"
+
+    shutil.rmtree(project)
+    shutil.rmtree(tmp_path / "home" / "projects")
+    verdict = again(done)
+    assert (verdict.outcome, verdict.missing, verdict.changed) == ("reproduced", (), ())
+    second = get_run(str(verdict.again))
+    assert second.metrics["value"] == pytest.approx(0.6), "with the local changes"
+    assert (second.source.subfolder, second.source.remote) == ("parts/a.b", str(bare))
+    assert rerun(second.id, report=lambda _: None).outcome == "reproduced"
+    shutil.rmtree(bare)
+    shutil.rmtree(tmp_path / "home" / "projects")
+    impossible(done.run_id, f"Its commit {source.commit} cannot be had from {part}: There is no project folder")
+    impossible(done.run_id, f"cannot be had from file://{bare}#parts/a.b: There is no repository at")
+
+
+def test_a_commit_that_was_never_pushed_is_missed_on_the_remote(project: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "project.git"
+    git(tmp_path, "clone", "-q", "--bare", str(project), str(bare))
+    git(project, "remote", "add", "origin", str(bare))
+    (project / "main.py").write_text(MAIN + "# second\n")
+    commit(project)
+    done = run(project)
+    shutil.rmtree(project)
+    impossible(done.run_id, f"{bare} has no branch, tag or commit")
+
+
 def test_changes_that_were_not_kept_make_it_impossible(project: Path) -> None:
     (project / "id_rsa").write_text("secret")
     (project / "big.bin").write_bytes(b"\0" * (3 << 20))

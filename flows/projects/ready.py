@@ -131,8 +131,9 @@ class Ready:
         fetched = self.fetched
         found = {
             "project": fetched.uri,
-            "subfolder": fetched.subfolder or None,
+            "subfolder": fetched.place or None,
             "version": fetched.version,
+            "remote": fetched.remote,
             "environment": f"{realised.kind}:{realised.digest}",
         }
         if fetched.in_place and not fetched.packed:
@@ -141,7 +142,6 @@ class Ready:
             "commit": fetched.commit,
             "dirty": fetched.dirty,
             "branch": fetched.branch,
-            "remote": fetched.remote,
         }
 
     def outcome(self, realised: Realised, ended: Mapping[str, Any]) -> ProjectRun:
@@ -166,7 +166,7 @@ def prepare(asked: Asked, report: Report) -> Ready:
     """
     settings = load_settings()
     fetched = fetch(asked.uri, version=asked.version, settings=settings, report=report, credentials=asked.credentials)
-    project = read_project(fetched.folder)
+    project = read_project(fetched.folder, address="" if fetched.in_place else fetched.uri)
     return Ready(asked, settings, fetched, project, project.find(asked.entry_point))
 
 

@@ -112,8 +112,8 @@ def _run(ready: Ready, run: Run, given: Given, report: Report) -> str:
 def _judged(was: Run, now: Run, tolerance: float) -> Verdict:
     differences = tuple(_differences(was.metrics, now.metrics, tolerance))
     diff = diff_runs(was.id, now.id)
-    # That a run was a flow run and its repetition is none, or the other way round, changes nothing that it gives.
-    causes = [one for one in diff.causes if one.kind != "prefect"]
+    # Whether it was a flow run, and from where the same commit was had, changes nothing that it gives.
+    causes = [one for one in diff.causes if one.kind != "prefect" and (one.kind, one.name) != ("code", "project")]
     changed = tuple(f"{one.kind} {one.name}: {one.a} → {one.b}" for one in causes)
     if not _compared({*was.metrics, *now.metrics}):
         nothing = f"It ran again as {now.id}, but no metric was logged with prefect-ml that could be compared."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Generator, Mapping
@@ -23,6 +24,7 @@ from ...errors import ArtifactError, EnvironmentFailed, PrefectMLError, ProjectE
 from ...settings import Settings
 from ...store import Run
 from ...store.artifacts import fetch as fetch_artifact
+from ...store.records import Source
 from ...store.run_artifacts import download_artifacts
 from .descriptor import read_project
 from .execution import INPUTS, LOCK
@@ -68,11 +70,10 @@ def as_it_was(run: Run, settings: Settings, credentials: str | None, report: Rep
     given = _given_of(run)
     if missing := list(_unknown(run)):
         raise Missing(*missing)
-    source = run.source
-    asked = Asked(source.project or "", given.entry_point, source.commit, credentials=credentials)
+    asked = Asked(run.source.project or "", given.entry_point, run.source.commit, credentials=credentials)
     with tempfile.TemporaryDirectory(prefix="prefect-ml-rerun-") as place:
         try:
-            fetched = fetch(asked.uri, version=asked.version, settings=settings, report=report, credentials=credentials)
+            fetched = _fetched(run.source, settings, credentials, report)
             folder = checkout(fetched, Path(place, "project"))
             again = replace(fetched, folder=folder, root=Path(place, "project"), in_place=True)
             _patch(run, again, Path(place, "changes.patch"))
@@ -110,6 +111,34 @@ def _unknown(run: Run) -> Generator[str]:
         yield f"{source.project} was in no Git repository, so nobody can tell whether its files are the same."
     elif source.dirty and not source.changes:
         yield "Its code differed from the commit, and the changes were not kept."
+
+
+def _fetched(source: Source, settings: Settings, credentials: str | None, report: Report) -> Fetched:
+    """Bring the commit from where the run had it, else from the remote of the repository that it lay in."""
+    missing: list[str] = []
+    for place, is_folder in _places(source):
+        login = None if is_folder else credentials
+        try:
+            return fetch(place, version=source.commit, settings=settings, report=report, credentials=login)
+        except ProjectError as error:
+            missing.append(f"Its commit {source.commit} cannot be had from {place.removeprefix('git+')}: {error}")
+    raise Missing(*missing)
+
+
+def _places(source: Source) -> Generator[tuple[str, bool]]:
+    """Give the addresses that may have the commit of a run, and whether each is the user's own folder."""
+    project, subfolder, remote = source.project or "", source.subfolder or "", source.remote
+    folder, part = project.partition("#")[0], f"#{subfolder}" if subfolder else ""
+    is_folder = os.path.isabs(folder) and folder != remote
+    yield project, is_folder
+    if not is_folder:
+        return
+    top = folder.removesuffix(f"/{subfolder}")
+    if part and top != folder and not os.path.isdir(folder):  # the repository may have moved the project meanwhile
+        yield f"{top}{part}", True
+    if remote:
+        # Of a path on this machine the repository counts, and not its files as they are.
+        yield f"git+{Path(remote).as_uri() if os.path.isabs(remote) else remote}{part}", False
 
 
 def _without_own(given: Given, point: EntryPoint, folder: Path) -> dict[str, Any]:

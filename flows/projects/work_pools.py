@@ -29,7 +29,7 @@ from typing import Any
 from ...environments import Declared, DeclaredImage
 from ...environments.docker import DIRECTORY, ProjectImage, build_project_image, declared_image, runtime_declared
 from ...errors import EnvironmentFailed, ProjectError
-from ...settings import load_settings
+from ...settings import Settings, load_settings
 from .descriptor import read_project
 from .model import Project
 from .ready import declaration_for
@@ -37,7 +37,7 @@ from .sources import Fetched, fetch
 
 __all__ = ["build_image"]
 
-_FACTS = ("uri", "subfolder", "version", "commit", "branch", "remote", "dirty")
+_FACTS = ("uri", "subfolder", "version", "commit", "branch", "remote", "dirty", "inside")
 
 
 def build_image(
@@ -67,14 +67,33 @@ def build_image(
         EnvironmentFailed: The image cannot be built.
     """
     settings = load_settings()
+    fetched = _fetched(directory, settings)
+    wanted = _wanted(fetched, name, base, packages, environment)
+    tag = build_project_image(wanted, root=settings.environments, report=_say)
+    return {
+        "image": f"{name}:{tag}",
+        "image_name": name,
+        "tag": tag,
+        "directory": str(DIRECTORY),
+        "digest": (wanted.python or wanted.runtime).digest,
+        "version": fetched.commit or "",
+    }
+
+
+def _fetched(directory: str, settings: Settings) -> Fetched:
     fetched = fetch(Path(directory).expanduser().resolve(), settings=settings)
     if fetched.dirty:
         _say(f"The image gets {fetched.uri} as it is, with changes that are in no commit.")
+    return fetched
+
+
+def _wanted(fetched: Fetched, name: str, base: str, packages: Sequence[str], environment: str | None) -> ProjectImage:
+    """Say what the image is to hold."""
     python = _declared(read_project(fetched.folder), environment)
     if python and python.with_prefect_ml and packages:
         raise ProjectError(f"{python.origin} declares prefect-ml itself; list {', '.join(packages)} there, too.")
     runtime = python if python and python.with_prefect_ml else runtime_declared(packages)
-    wanted = ProjectImage(
+    return ProjectImage(
         folder=fetched.folder,
         name=name,
         base=declared_image(fetched.folder, python=python or runtime, base=base).base,
@@ -82,15 +101,6 @@ def build_image(
         python=python,
         facts=_facts(fetched),
     )
-    tag = build_project_image(wanted, root=settings.environments, report=_say)
-    return {
-        "image": f"{name}:{tag}",
-        "image_name": name,
-        "tag": tag,
-        "directory": str(DIRECTORY),
-        "digest": (python or runtime).digest,
-        "version": fetched.commit or "",
-    }
 
 
 def _declared(project: Project, environment: str | None) -> Declared | None:

@@ -94,13 +94,13 @@ def _from_folder(address: Address, version: str | None, settings: Settings, repo
             remote=state.remote if state else None,
             dirty=state.dirty if state and state.commit else None,
             in_place=True,
+            inside=_inside(state.root, folder) if state else None,
         )
     state = code_state(root, ignored=[settings.home])
     if state is None:
         raise ProjectError(f"The folder {root} is in no Git repository and has no versions; leave the version out.")
     tree = tree_of(Address("git", str(state.root)), version, login=None, settings=settings, report=report)
-    inside = root.resolve().relative_to(state.root.resolve()) / address.subfolder
-    subfolder = "" if inside == Path() else inside.as_posix()
+    subfolder = _inside(state.root, root, address.subfolder)
     return Fetched(
         folder=subfolder_of(tree.folder, subfolder, f"{state.root} at {tree.commit[:12]}"),
         root=tree.folder,
@@ -112,6 +112,11 @@ def _from_folder(address: Address, version: str | None, settings: Settings, repo
         remote=state.remote,
         dirty=False,
     )
+
+
+def _inside(repository: Path, folder: Path, subfolder: str = "") -> str:
+    inside = folder.resolve().relative_to(repository.resolve()) / subfolder
+    return "" if inside == Path() else inside.as_posix()
 
 
 def _from_image(folder: Path) -> Fetched | None:

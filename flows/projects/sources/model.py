@@ -30,6 +30,7 @@ class Fetched:
         in_place: Whether it is the user's own folder. Anything else lies in the cache and must not be changed: a run
             works in a copy, which `workspace` and `checkout` make.
         packed: Whether it lies in an image, with a file that says where it comes from, and without its repository.
+        inside: Where in its repository the user's own folder lies; None where there is none, or for anything else.
     """
 
     folder: Path
@@ -44,6 +45,12 @@ class Fetched:
     digest: str | None = None
     in_place: bool = False
     packed: bool = False
+    inside: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the project lies in its repository, or else in what the address names; empty at the top."""
+        return self.subfolder if self.inside is None else self.inside
 
 
 def silent(_: str) -> None:
