@@ -14,10 +14,8 @@ from .endpoints import (
     set_desired,
     stop_endpoint,
 )
-from .loading import LoadedModel, load_model
+from .models import LoadedModel, SavedModel, infer_signature, load_model, save_model
 from .runtime.signature import Column, Signature, Tensor
-from .saving import SavedModel, save_model
-from .signatures import infer_signature
 
 __all__ = [
     "Bento",

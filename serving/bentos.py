@@ -22,9 +22,9 @@ from ..registry import ModelVersion, get_model_version
 from ..store import Store, current_store, now_ms, schema
 from ..store.artifacts import exists, fetch, join, put_folder
 from ..store.upsert import upsert
-from .loading import fetch_model
+from .models.loading import fetch_model
+from .runtime.descriptor import read_descriptor
 from .runtime.manifest import ManifestError, verify
-from .runtime.model import read_descriptor
 
 __all__ = ["BENTOML", "PACKAGE", "Bento", "bento_environment", "build_bento", "fetch_bento"]
 
@@ -90,10 +90,14 @@ def fetch_bento(bento: Bento, to: Path, *, store: Store | None = None) -> Path:
     return to
 
 
+def _served() -> list[Path]:
+    return [path for path in _RUNTIME.rglob("*.py") if path.name not in _NOT_SERVED]
+
+
 def _check_code(src: Path) -> None:
     for folder in list(src.glob(f"{PACKAGE}/**/__pycache__")):
         shutil.rmtree(folder)
-    ours = {f"{PACKAGE}/{path.name}": path for path in _RUNTIME.glob("*.py") if path.name not in _NOT_SERVED}
+    ours = {f"{PACKAGE}/{path.relative_to(_RUNTIME).as_posix()}": path for path in _served()}
     known = {*ours, "serving.json", "bentofile.yaml"}
     for path in src.rglob("*"):
         name = path.relative_to(src).as_posix()
@@ -122,7 +126,7 @@ def bento_environment(model: Path, *, origin: str, store: Store) -> Environment:
 
 def _recipe(source: ModelVersion) -> str:
     parts = [source.digest, source.run_id, BENTOML]
-    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(_RUNTIME.glob("*.py"))]
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(_RUNTIME.rglob("*.py"))]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

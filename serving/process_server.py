@@ -22,7 +22,7 @@ from ..errors import ServingError
 from ..processes import Owner, is_alive, owner_of
 from ..store import Store
 from .bentos import PACKAGE, bento_environment, build_bento, fetch_bento
-from .examples import example_request
+from .models.examples import example_request
 from .targets import Order
 
 __all__ = ["ProcessServer"]

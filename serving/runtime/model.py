@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import yaml
-
-from .flavors import LOADERS
+from .descriptor import Descriptor, read_descriptor
+from .flavors import Loaded, flavor_in
+from .flavors.base import inside
 from .manifest import verify
-from .signature import Signature
-from .sources import add_code
+from .sources import COMPANION, add_code
 
-__all__ = ["Descriptor", "Opened", "open_model", "read_descriptor"]
-
-
-@dataclass(frozen=True)
-class Descriptor:
-    """What an `MLmodel` file says.
-
-    Attributes:
-        flavors: Settings of each flavor by its name.
-        example: Name of the file with the input example, or None.
-    """
-
-    flavors: Mapping[str, Mapping[str, Any]]
-    signature: Signature | None
-    run_id: str | None
-    example: str | None
-
-    @property
-    def code(self) -> str | None:
-        """Folder of the source files that travel with the model, or None."""
-        return next((str(config["code"]) for config in self.flavors.values() if config.get("code")), None)
+__all__ = ["Opened", "executes_on_load", "open_model"]
 
 
 @dataclass(frozen=True)
@@ -43,30 +22,11 @@ class Opened:
 
     digest: str
     descriptor: Descriptor
-    native: Any
-    predict: Callable[[Any], Any]
+    loaded: Loaded
 
-
-def read_descriptor(folder: Path) -> Descriptor:
-    """Read the `MLmodel` file of a folder; nothing is loaded.
-
-    Raises:
-        ValueError: There is none, or it cannot be read.
-    """
-    try:
-        content = yaml.safe_load((folder / "MLmodel").read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"its MLmodel file cannot be read ({error})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("flavors"), dict):  # pyright: ignore[reportUnknownMemberType]
-        raise ValueError("its MLmodel file lists no flavors")
-    entry = cast("dict[str, Any]", content)
-    example: dict[str, Any] = entry.get("saved_input_example_info") or {}
-    return Descriptor(
-        entry["flavors"],
-        Signature.from_mlmodel(entry.get("signature")),
-        entry.get("run_id"),
-        example.get("artifact_path"),
-    )
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """Predict for data that is in the model's own terms already."""
+        return self.loaded.predict(data, params)
 
 
 def open_model(folder: Path, *, check: bool = True) -> Opened:
@@ -74,7 +34,7 @@ def open_model(folder: Path, *, check: bool = True) -> Opened:
 
     Args:
         folder: The model.
-        check: False for a folder that another tool wrote, which has no manifest; its digest is then empty.
+        check: False for a folder that was verified already, or that another tool wrote; its digest is then empty.
 
     Raises:
         ManifestError: A file is changed, missing or not listed.
@@ -82,10 +42,29 @@ def open_model(folder: Path, *, check: bool = True) -> Opened:
     """
     digest = verify(folder) if check else ""
     descriptor = read_descriptor(folder)
-    if descriptor.code:
-        add_code(folder / descriptor.code)
-    for name, load in LOADERS.items():
-        if name in descriptor.flavors:
-            native, predict = load(folder, descriptor.flavors[name])
-            return Opened(digest, descriptor, native, predict)
-    raise ValueError(f"its flavors ({', '.join(descriptor.flavors)}) are not known here")
+    if _modules(folder, descriptor):
+        add_code(inside(folder, descriptor.code))
+    flavor = flavor_in(descriptor.flavors)
+    return Opened(digest, descriptor, flavor.load(folder, descriptor.flavors[flavor.NAME]))
+
+
+def executes_on_load(folder: Path) -> tuple[str, ...]:
+    """Name what of a model folder would run as code when it is loaded; empty where nothing would.
+
+    Raises:
+        ValueError: The folder is not a model, or none of its flavors is known.
+    """
+    descriptor = read_descriptor(folder)
+    flavor = flavor_in(descriptor.flavors)
+    found = flavor.executes(folder, descriptor.flavors[flavor.NAME])
+    # Modules beside a model come first on the import path, in the place of any library's.
+    return (*found, *(f"the module {name}" for name in _modules(folder, descriptor)))
+
+
+def _modules(folder: Path, descriptor: Descriptor) -> list[str]:
+    """List what of a model's code folder can be imported; the loader that we put there for other tools is not used."""
+    if not descriptor.code:
+        return []
+    code = inside(folder, descriptor.code)
+    names = sorted(path.name for path in code.iterdir() if not path.name.startswith(COMPANION))
+    return [f"{descriptor.code}/{name}" for name in names]

@@ -12,6 +12,7 @@ from importlib.metadata import Distribution, distribution, packages_distribution
 from pathlib import Path
 
 from .enforce import as_model_input
+from .flavors import flavor_in
 from .model import Opened, open_model
 from .protocol import read_request
 
@@ -45,7 +46,11 @@ def _imported() -> dict[str, str]:
 
 
 def _named(root: Path, opened: Opened) -> set[str]:
-    found = {"pandas"} if opened.descriptor.signature and opened.descriptor.signature.columns else set[str]()
+    listed = opened.descriptor.flavors
+    flavor = flavor_in(listed)
+    found = set(flavor.packages(root, listed[flavor.NAME]))
+    if opened.descriptor.signature and opened.descriptor.signature.columns:
+        found.add("pandas")
     for path in root.rglob("*.pkl"):
         found.update(_in_pickle(path.read_bytes()))
     for path in (root / (opened.descriptor.code or "code")).rglob("*.py"):

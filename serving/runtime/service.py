@@ -10,8 +10,9 @@ from typing import Any
 import bentoml as _bentoml  # pyright: ignore[reportMissingImports]
 from anyio import CapacityLimiter
 
+from .descriptor import read_descriptor
 from .http import Front, in_turn, scoring_app
-from .model import open_model, read_descriptor
+from .model import open_model
 from .schema import PredictAnswer, as_request, request_model
 from .scoring import Scorer
 

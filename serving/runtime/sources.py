@@ -10,7 +10,9 @@ from collections.abc import Callable
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from pathlib import Path
 
-__all__ = ["add_code"]
+__all__ = ["COMPANION", "add_code"]
+
+COMPANION = "prefect_ml_loader_"  # begins the name of the loader that travels with a model for tools without ours
 
 
 class _PlainSource(SourceFileLoader):

@@ -115,7 +115,7 @@ class Recorder:
         """Log the model, if a flavor knows its library; it is not pickled as just any object."""
         if not self.options.log_models:
             return
-        from ...serving.flavors import flavor_for
+        from ...serving.models import flavor_for
 
         with self.going_on("the model"):
             flavor = flavor_for(model).NAME

@@ -8,8 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..environments.uv import child_environ
-from ..errors import ModelError
+from ...environments.uv import child_environ
+from ...errors import ModelError
+from .. import runtime
 from .examples import example_request
 
 __all__ = ["infer_requirements"]
@@ -47,7 +48,7 @@ def _ask(folder: Path) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as clean:
         request = Path(clean) / "request.json"
         request.write_bytes(example_request(folder) or b"")
-        home = Path(__file__).parent / "runtime"
+        home = Path(runtime.__file__).parent
         command = [sys.executable, "-P", "-c", _PROGRAM, str(home), str(folder), str(request)]
         try:
             done = subprocess.run(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from ..errors import ModelError
-from .runtime.signature import Column, Fields, Signature, Tensor
+from ...errors import ModelError
+from ..runtime.signature import Column, Fields, Signature, Tensor
 
 __all__ = ["infer_signature"]
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import ModelError
-from .runtime.answers import as_plain
-from .runtime.model import read_descriptor
+from ...errors import ModelError
+from ..runtime.answers import as_plain
+from ..runtime.descriptor import read_descriptor
 
 __all__ = ["EXAMPLE", "example_info", "example_request", "write_example"]
 
@@ -46,7 +46,7 @@ def example_request(folder: Path) -> bytes | None:
     Raises:
         ValueError: The example is not JSON, or the folder is no model.
     """
-    name = read_descriptor(folder).example
+    name = read_descriptor(folder).example.get("artifact_path")
     if name is None:
         return None
     content = json.loads((folder / name).read_text())

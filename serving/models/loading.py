@@ -8,14 +8,14 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArtifactError, IntegrityError, ModelError, UntrustedModel
-from ..registry import resolve_model_uri
-from ..store import Store, current_store
-from ..store.artifacts import fetch
-from ..store.models import is_vouched
-from .runtime.manifest import MANIFEST, ManifestError, verify
-from .runtime.model import Opened, open_model
-from .runtime.signature import Signature
+from ...errors import ArtifactError, IntegrityError, ModelError, UntrustedModel
+from ...registry import resolve_model_uri
+from ...store import Store, current_store
+from ...store.artifacts import fetch
+from ...store.models import is_vouched
+from ..runtime.manifest import MANIFEST, ManifestError, verify
+from ..runtime.model import Opened, open_model
+from ..runtime.signature import Signature
 
 __all__ = ["LoadedModel", "fetch_model", "load_model"]
 
@@ -52,7 +52,7 @@ class LoadedModel:
 
     def native(self) -> Any:
         """Give the library's own object."""
-        return self._opened.native
+        return self._opened.loaded.native
 
 
 def load_model(uri: str | Path, *, trust: bool = False, store: Store | None = None) -> LoadedModel:

@@ -6,7 +6,7 @@ import platform
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,15 +14,19 @@ from typing import Any
 
 import yaml
 
-from ..errors import ArtifactError, ModelError
+from ...errors import ArtifactError, ModelError
+from ..runtime.flavors import Flavor, Material, Written
+from ..runtime.manifest import ManifestError, write_manifest
+from ..runtime.signature import Signature
+from .choosing import flavor_for
+from .companion import write_companion
 from .examples import example_info, write_example
-from .flavors import flavor_for
 from .requirements import infer_requirements
-from .runtime.manifest import ManifestError, write_manifest
-from .runtime.signature import Signature
 from .signatures import infer_signature
 
 __all__ = ["SavedModel", "save_model"]
+
+_CODE = "code"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class SavedModel:
     flavor: str
 
 
-def save_model(
+def save_model(  # noqa: PLR0913 - each is a word that users look for
     model: Any,
     path: str | Path,
     *,
@@ -48,33 +52,44 @@ def save_model(
     example: Any = None,
     requirements: Sequence[str] | None = None,
     code: Sequence[str | Path] | None = None,
+    artifacts: Mapping[str, str | Path] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     run_id: str | None = None,
 ) -> SavedModel:
     """Save a model to a new folder.
 
     Args:
-        model: An estimator of scikit-learn, a function, or an object with `predict`.
+        model: A library's own object, a function, or an object with `predict(data)`,
+            `predict(data, params=None)` or `predict(self, context, data, params=None)`.
         path: Where the folder shall be; nothing may be there yet.
         flavor: How to save it; found by the model's type by default.
         signature: Its signature; inferred from the example and what the model answers to it by default.
-        example: A few rows of input: array, list or DataFrame.
+        example: A few rows of input: array, list, dict of arrays or DataFrame.
         requirements: Lines for pip; what the model imports, seen in a clean process, by default.
         code: Python files and folders that the model imports and no package holds.
+        artifacts: Local files and folders that a `python_function` needs, by name; `context.artifacts` gives their
+            paths where it runs.
+        metadata: Anything that JSON can say, kept in `MLmodel`.
         run_id: The run that made it.
 
     Raises:
         UnknownFlavor, ModelError: It cannot be saved, does not score its example, or cannot be loaded again.
-        ArtifactError: The folder cannot be made.
+        ArtifactError: The folder cannot be made, or a file that was named is missing.
     """
     path = Path(path).absolute()
     chosen = flavor_for(model, flavor)
+    material = Material(example, _found(artifacts or {}, chosen))
     with _arriving(path) as folder:
-        flavors = chosen.save(model, folder)
-        _copy_code(code or (), folder, flavors)
+        written = _written(chosen, model, folder, material)
+        _copy_code(code or (), folder)
+        entries = _entries(chosen, written, folder)
+        about: dict[str, Any] = {"run_id": run_id, **({"metadata": dict(metadata)} if metadata else {})}
+        _describe(folder, entries, signature, about)
         if example is not None:
             write_example(example, folder)
-            signature = signature or infer_signature(example, _predict(model, example))
-        _describe(folder, flavors, signature=signature, example=example, run_id=run_id)
+            about["saved_input_example_info"] = example_info(example)
+            signature = signature or infer_signature(example, _predict(chosen, written, folder, example))
+            _describe(folder, entries, signature, about)
         _write_environment(folder, requirements)
         digest = write_manifest(folder)
         folder.rename(path)
@@ -102,20 +117,39 @@ class _arriving:  # noqa: N801 - a context manager that reads as a word
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _predict(model: Any, example: Any) -> Any:
-    predict = getattr(model, "predict", None)
+def _found(artifacts: Mapping[str, str | Path], flavor: Flavor) -> dict[str, Path]:
+    if artifacts and flavor.NAME != "python_function":
+        raise ModelError(f"Flavor {flavor.NAME!r} takes no artifacts; save a python_function that loads them itself.")
+    found = {name: Path(path) for name, path in artifacts.items()}
+    for name, path in found.items():
+        if not path.exists():
+            raise ArtifactError(f"{path} in artifacts={{{name!r}: ...}} does not exist; give a file or folder.")
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise ModelError(f"{name!r} cannot be the name of an artifact; give a plain word.")
+    return found
+
+
+def _written(flavor: Flavor, model: Any, folder: Path, material: Material) -> Written:
     try:
-        return predict(example) if callable(predict) else model(example)
+        return flavor.save(model, folder, material)
+    except ValueError as error:
+        raise ModelError(f"The model cannot be saved: {error}.") from error
+
+
+def _predict(flavor: Flavor, written: Written, folder: Path, example: Any) -> Any:
+    """Score the example with the model as it was saved: what holds for the files is what is promised."""
+    try:
+        return flavor.load(folder, written.config).predict(example, None)
     except Exception as error:  # the model is anybody's code
         raise ModelError(
             f"The model does not score its own example ({type(error).__name__}: {error}); give one that it can."
         ) from error
 
 
-def _copy_code(code: Sequence[str | Path], folder: Path, flavors: dict[str, dict[str, Any]]) -> None:
+def _copy_code(code: Sequence[str | Path], folder: Path) -> None:
     for entry in code:
         source = Path(entry)
-        target = folder / "code" / source.resolve().name
+        target = folder / _CODE / source.resolve().name
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".git", ".venv"))
         elif source.is_file():
@@ -123,23 +157,35 @@ def _copy_code(code: Sequence[str | Path], folder: Path, flavors: dict[str, dict
             shutil.copy(source, target)
         else:
             raise ArtifactError(f"{source} in code= is no file and no folder; give paths that exist.")
-    for config in flavors.values():
-        config["code"] = "code" if code else None
+
+
+def _entries(flavor: Flavor, written: Written, folder: Path) -> dict[str, dict[str, Any]]:
+    has_code = (folder / _CODE).is_dir()
+    loader = written.loader or write_companion(flavor, folder / _CODE)
+    code = _CODE if has_code or written.loader is None else None
+    python_function = {
+        **written.python_function,
+        "code": code,
+        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+        "loader_module": loader,
+        "python_version": platform.python_version(),
+    }
+    if flavor.NAME == "python_function":
+        return {"python_function": {**written.config, **python_function}}
+    return {"python_function": python_function, flavor.NAME: {**written.config, "code": code}}
 
 
 def _describe(
-    folder: Path, flavors: dict[str, dict[str, Any]], *, signature: Signature | None, example: Any, run_id: str | None
+    folder: Path, flavors: dict[str, dict[str, Any]], signature: Signature | None, about: dict[str, Any]
 ) -> None:
     content: dict[str, Any] = {
         "flavors": flavors,
         "model_uuid": uuid.uuid4().hex,
-        "run_id": run_id,
         "utc_time_created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f"),
+        **about,
     }
     if signature is not None:
         content["signature"] = signature.as_mlmodel()
-    if example is not None:
-        content["saved_input_example_info"] = example_info(example)
     _write_yaml(folder / "MLmodel", content)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import pickle
 import sys
 import sysconfig
 import threading
@@ -12,11 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
+from .base import inside
 
-from ...errors import ModelError
-
-__all__ = ["python_function", "write_pickle"]
+__all__ = ["read_pickle", "write_pickle"]
 
 _REGISTRY = threading.Lock()  # cloudpickle keeps one list of modules per process
 
@@ -25,30 +23,42 @@ def write_pickle(model: Any, path: Path) -> None:
     """Pickle a model to a file.
 
     Raises:
-        ModelError: It holds something that cannot be pickled.
+        ValueError: It holds something that cannot be pickled.
     """
+    import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
+
     try:
         with _by_value(model):
             data: bytes = cloudpickle.dumps(model)  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:  # any object's own code runs here
-        raise ModelError(
-            f"This {type(model).__name__} cannot be pickled ({error}); leave out what belongs to this process,"
-            " such as open files, locks and connections."
+        raise ValueError(
+            f"this {type(model).__name__} cannot be pickled ({error}); leave out what belongs to this process,"
+            " such as open files, locks and connections"
         ) from error
     path.write_bytes(data)
 
 
-def python_function(loader: str) -> dict[str, Any]:
-    """Give the entries that every `python_function` flavor has."""
-    return {
-        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
-        "loader_module": loader,
-        "python_version": platform.python_version(),
-    }
+def read_pickle(folder: Path, name: Any) -> Any:
+    """Read a pickle of a model folder; this runs whatever it holds, so the caller has made sure of it.
+
+    Raises:
+        ValueError: It needs MLflow, which is not installed.
+    """
+    with inside(folder, name).open("rb") as file:
+        try:
+            return pickle.load(file)  # noqa: S301 - the caller has verified the manifest and that the digest is trusted
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "mlflow":
+                raise
+            raise ValueError(
+                "it was written as a class of MLflow's, which is not installed; install mlflow to load it"
+            ) from error
 
 
 @contextmanager
 def _by_value(model: Any) -> Generator[None]:
+    import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
+
     module = sys.modules.get(getattr(model, "__module__", None) or type(model).__module__)
     if module is None or not _is_users_own(module):
         yield
