@@ -305,6 +305,41 @@ def test_flows_are_entry_points(tmp_path: Path) -> None:
         project.find()
 
 
+NAMED = """\
+from prefect import flow
+@flow(name="Wine training", retries=1)
+async def fit(): ...
+@flow
+def load_data(): ...
+"""
+
+
+def test_a_flow_is_found_by_its_name_in_prefect_too(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(NAMED)
+    project = read_project(tmp_path)
+    assert project.find("Wine training") == project.find("fit") == project.find("train.py:fit")
+    assert project.find("load-data") == project.find("load_data")
+    with pytest.raises(ProjectError, match=r"no entry point 'Wine trainin' \(did you mean 'Wine training'\?\); it has"):
+        project.find("Wine trainin")
+
+
+def test_a_name_that_several_flows_go_by_is_refused_with_the_choices(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(NAMED)
+    (tmp_path / "other.py").write_text("from prefect import flow\n@flow(name='fit')\ndef load_data(): ...\n")
+    project = read_project(tmp_path)
+    assert list(project.entry_points) == ["other.py:load_data", "train.py:fit", "train.py:load_data"]
+    for name, choices in {
+        "fit": r"other\.py:load_data or train\.py:fit",
+        "load_data": r"other.* or train\.py:load",
+    }.items():
+        with pytest.raises(ProjectError, match=f"^'{name}' can be {choices}.* in {tmp_path}; name one of them"):
+            project.find(name)
+    for path in project.entry_points:
+        assert project.find(path).flow == project.find(path).name == path
+    assert project.find("Wine training").flow == "train.py:fit"
+    assert described(tmp_path, "entry_points: {fit: {command: echo}}\n").find("fit").command == "echo"
+
+
 def test_the_only_flow_is_main_under_all_of_its_names(tmp_path: Path) -> None:
     (tmp_path / "flows.py").write_text("from prefect import flow\n@flow\ndef digits(): ...\n")
     (tmp_path / "prefect.yaml").write_text("deployments:\n- {name: nightly, entrypoint: 'flows.py:digits'}\n")

@@ -170,6 +170,8 @@ def test_a_run_of_a_repository_says_which_commit(home: Path, tmp_path: Path) -> 
     assert run.source.subfolder == "models/linear"
     assert run.source.version == "v1"
     assert run.source.dirty is False
+    with pytest.raises(ProjectError, match=f"^The project {uri} has no entry point 'mian'.*; it has main"):
+        run_project(uri, entry_point="mian", report=lambda _: None)
     newest = get_run(run_project(uri, environment="system", report=lambda _: None).run_id)
     assert text_of(newest).split()[0] == "two"
     assert newest.source.commit == git(work, "rev-parse", "HEAD")

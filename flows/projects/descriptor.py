@@ -12,7 +12,7 @@ from .model import EntryPoint, Project, script_entry_point
 __all__ = ["find_descriptor", "read_project"]
 
 
-def read_project(folder: Path, *, deployments: bool = True) -> Project:
+def read_project(folder: Path, *, deployments: bool = True, address: str = "") -> Project:
     """Read a project without running any of its code.
 
     Args:
@@ -20,6 +20,7 @@ def read_project(folder: Path, *, deployments: bool = True) -> Project:
             `prefect.yaml`, then from the flows in its `.py` files; of two with one name the first counts. One that has
             none of these offers the scripts in the folder.
         deployments: Whether `prefect.yaml` counts.
+        address: How messages name it; by default they name the folder.
 
     Raises:
         ProjectError: It is no folder, or one of those files is wrong; the message names file, line and column.
@@ -38,6 +39,7 @@ def read_project(folder: Path, *, deployments: bool = True) -> Project:
         descriptor=path,
         environment=described.environment,
         scripts=tuple(script.name for script in scripts),
+        address=address,
     )
 
 

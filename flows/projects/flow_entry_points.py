@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,12 +40,14 @@ def deployed_flows(folder: Path) -> Iterator[EntryPoint]:
 
 
 def written_flows(folder: Path) -> Iterator[EntryPoint]:
-    """Give the flow functions in the `.py` files directly in a project; a file that is no Python has none."""
-    for file in sorted(folder.glob("*.py")):
-        try:
-            yield from flows_in(folder, file.name)
-        except ProjectError:
-            continue  # it may be a script of an older Python, which the project's environment can run
+    """Give the flow functions in the `.py` files directly in a project; a file that is no Python has none.
+
+    They are named after their functions; where something else goes by such a name, after file and function.
+    """
+    found = [point for file in sorted(folder.glob("*.py")) for point in _flows_if_python(folder, file.name)]
+    names = Counter(name for point in found for name in point.flow_names)
+    for point in found:
+        yield point if names[point.name] == 1 else replace(point, name=point.flow or point.name)
 
 
 def flows_in(folder: Path, path: str) -> list[EntryPoint]:
@@ -63,11 +67,19 @@ def flows_in(folder: Path, path: str) -> list[EntryPoint]:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ProjectError(f"{file} is not Python ({error}); mend the file.") from error
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return [
-        EntryPoint(node.name, flow=f"{path}:{node.name}")
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(map(_makes_flow, node.decorator_list))
+        EntryPoint(node.name, flow=f"{path}:{node.name}", flow_name=_name_in_prefect(node))
+        for node in functions
+        if any(map(_makes_flow, node.decorator_list))
     ]
+
+
+def _flows_if_python(folder: Path, path: str) -> list[EntryPoint]:
+    try:
+        return flows_in(folder, path)
+    except ProjectError:
+        return []  # it may be a script of an older Python, which the project's environment can run
 
 
 def _deployments(file: Path) -> list[dict[str, Any]]:
@@ -93,3 +105,11 @@ def _makes_flow(decorator: ast.expr) -> bool:
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)
     return name in _DECORATORS
+
+
+def _name_in_prefect(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """Give the name that a flow's decorator says, where that is plain text; else Prefect's own for the function."""
+    called = [one for one in function.decorator_list if isinstance(one, ast.Call) and _makes_flow(one)]
+    given = [word.value for one in called for word in one.keywords if word.arg == "name"]
+    said = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value]
+    return said[0] if said else function.name.replace("_", "-")

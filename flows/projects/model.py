@@ -52,6 +52,7 @@ class EntryPoint:
         name: What people call it.
         command: Shell command with `{placeholders}`; None for a flow.
         flow: Prefect's word for where the flow is, such as `train.py:digits`; None for a command.
+        flow_name: Name of a flow in Prefect, as its decorator gives it; empty for commands and deployments.
         parameters: Declared parameters of a command, by name; a flow's are in its signature.
         given: Values that a deployment gives to a flow's parameters.
         description: What its author says about it; empty for nothing.
@@ -60,9 +61,15 @@ class EntryPoint:
     name: str
     command: str | None = None
     flow: str | None = None
+    flow_name: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     description: str = ""
+
+    @property
+    def flow_names(self) -> frozenset[str]:
+        """What people call a flow that is no deployment: its function, and its name in Prefect."""
+        return frozenset({(self.flow or "").rpartition(":")[2], self.flow_name}) if self.flow_name else frozenset()
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Project:
         descriptor: Its `MLproject` file, or None.
         environment: What the descriptor says about the environment; None where it says nothing, so that the files in
             the folder count.
+        address: How messages name it: where it was fetched from; empty for a folder of this machine.
         scripts: Names of the scripts directly in the folder; those in sub-folders run by their path too.
     """
 
@@ -104,33 +112,52 @@ class Project:
     descriptor: Path | None = None
     environment: DeclaredEnvironment | None = None
     scripts: tuple[str, ...] = ()
+    address: str = ""
 
     def find(self, name: str = "main") -> EntryPoint:
         """Give an entry point.
 
         Args:
-            name: Its name; for a flow also `file.py:function`; for a script its path in the project, with its suffix
-                or, where only one script fits, without. "main" is also the only one of a project that has one.
+            name: Its name; for a flow also `file.py:function`, or the name that its decorator gives; for a script its
+                path in the project, with its suffix or, where only one script fits, without. "main" is also the only
+                one of a project that has one.
 
         Raises:
             ProjectError: There is none of this name, or several.
         """
-        if found := self.entry_points.get(name):
+        found = self.entry_points.get(name)
+        if found and not found.flow_name:
             return found
-        if found := next((point for point in self.entry_points.values() if point.flow == name), None):
-            return found
-        if found := self._script(name):
+        if found := self._flow(name) or self._script(name):
             return found
         if name == "main" and (found := self._only()):
             return found
+        raise self._without(name)
+
+    @property
+    def _shown(self) -> str:
+        return self.address or str(self.folder)
+
+    def _without(self, name: str) -> ProjectError:
         if not self.entry_points and not self.scripts:
-            raise ProjectError(
-                f"The project {self.folder} has nothing to run: write an MLproject file, a Prefect flow, or a script."
+            return ProjectError(
+                f"The project {self._shown} has nothing to run: write an MLproject file, a Prefect flow, or a script."
             )
-        near = difflib.get_close_matches(name, [*self.entry_points, *self.scripts], 1)
+        names = [*self.entry_points, *(point.flow_name for point in self.entry_points.values()), *self.scripts]
+        near = difflib.get_close_matches(name, names, 1)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
-        names = ", ".join(sorted(self.entry_points)) or "none"
-        raise ProjectError(f"The project {self.folder} has no entry point {name!r}{meant}; it has {names}.")
+        offered = ", ".join(sorted(self.entry_points)) or "none"
+        return ProjectError(f"The project {self._shown} has no entry point {name!r}{meant}; it has {offered}.")
+
+    def _flow(self, name: str) -> EntryPoint | None:
+        points = self.entry_points.values()
+        if found := next((point for point in points if point.flow == name), None):
+            return found
+        fitting = [point for point in points if name in point.flow_names]
+        if len(fitting) > 1:
+            choices = " or ".join(point.flow or "" for point in fitting)
+            raise ProjectError(f"{name!r} can be {choices} in {self._shown}; name one of them.")
+        return fitting[0] if fitting else None
 
     def _script(self, name: str) -> EntryPoint | None:
         path = PurePosixPath(name)
@@ -142,7 +169,7 @@ class Project:
             other for suffix in _INTERPRETERS if path.name and (self.folder / (other := f"{path}{suffix}")).is_file()
         ]
         if len(fitting) > 1:
-            raise ProjectError(f"{name!r} can be {' or '.join(fitting)} in {self.folder}; name the file.")
+            raise ProjectError(f"{name!r} can be {' or '.join(fitting)} in {self._shown}; name the file.")
         return script_entry_point(PurePosixPath(fitting[0])) if fitting else None
 
     def _only(self) -> EntryPoint | None:
