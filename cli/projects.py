@@ -97,6 +97,7 @@ def rerun(run_id: str, tolerance: float, timeout: float | None, credentials: str
     from ..store import as_json as record
     from .run_ids import find_run
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it has started is ended either way
     verdict = run_again(find_run(run_id).id, tolerance=tolerance, timeout=timeout, credentials=credentials)
     if as_json:
         print_json({**record(verdict), "differences": [record(one) for one in verdict.differences]})

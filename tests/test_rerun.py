@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from prefect_ml import get_run, log_metric, log_text, rerun, run_project, search_runs, start_run, step
 from prefect_ml.errors import ProjectError, ProjectRunFailed, RunNotFound
 from prefect_ml.flows.projects import ProjectRun, Verdict
+from prefect_ml.flows.projects.sources import collect_checkouts
+from prefect_ml.settings import load_settings
 from prefect_ml.store import as_json
 from prefect_ml.store.artifacts import put_file, remove
 from prefect_ml.store.run_artifacts import list_artifacts
@@ -341,6 +346,46 @@ def test_the_command_says_the_verdict_and_ends_with_it(project: Path, tmp_path: 
     assert "not possible" in said.stdout
     assert "has changed" in said.stdout
     assert cli("nobody").returncode == 2
+
+
+WAITING = """
+import os, pathlib, time
+pathlib.Path({0!r}, "pid").write_text(str(os.getpid()))
+while pathlib.Path({0!r}, "wait").exists():
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_what_an_ended_rerun_has_left_is_collected(
+    project: Path, home: Path, tmp_path: Path, ending: signal.Signals
+) -> None:
+    (project / "main.py").write_text(MAIN + WAITING.format(str(tmp_path)))
+    done = run(project)
+    (tmp_path / "pid").unlink()
+    (tmp_path / "wait").touch()
+    command = [sys.executable, "-m", "prefect_ml.cli", "runs", "rerun", done.run_id]
+    rerunning = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            assert rerunning.poll() is None
+            time.sleep(0.05)
+        settings = load_settings()
+        (copy,) = [path for path in (home / "projects" / ".runs").iterdir() if path.is_dir()]
+        assert copy not in collect_checkouts(settings, older_than_days=0), "it is in use"
+        rerunning.send_signal(ending)
+        rerunning.wait(30)
+        child = int((tmp_path / "pid").read_text())
+        while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.05)
+        assert copy.exists() == (ending == signal.SIGKILL)
+        while copy.exists():  # what it had started may hold it for a moment longer
+            collect_checkouts(settings, older_than_days=0)
+        assert list((home / "projects" / ".runs").iterdir()) == []
+    finally:
+        rerunning.kill()
+        rerunning.wait()
+        (tmp_path / "wait").unlink()
 
 
 FLOW = """

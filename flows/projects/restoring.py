@@ -30,7 +30,7 @@ from .descriptor import read_project
 from .execution import INPUTS, LOCK
 from .model import DeclaredEnvironment, EntryPoint, Project
 from .ready import Asked, Ready, Report, checked_params
-from .sources import Fetched, apply_patch, checkout, digest_of, fetch
+from .sources import Fetched, apply_patch, checkout, digest_of, fetch, run_folder
 
 __all__ = ["Given", "Missing", "as_it_was"]
 
@@ -71,12 +71,13 @@ def as_it_was(run: Run, settings: Settings, credentials: str | None, report: Rep
     if missing := list(_unknown(run)):
         raise Missing(*missing)
     asked = Asked(run.source.project or "", given.entry_point, run.source.commit, credentials=credentials)
-    with tempfile.TemporaryDirectory(prefix="prefect-ml-rerun-") as place:
+    with run_folder(settings) as place:
         try:
             fetched = _fetched(run.source, settings, credentials, report)
-            folder = checkout(fetched, Path(place, "project"))
-            again = replace(fetched, folder=folder, root=Path(place, "project"), in_place=True)
-            _patch(run, again, Path(place, "changes.patch"))
+            root = place / fetched.root.name
+            folder = checkout(fetched, root)
+            again = replace(fetched, folder=folder, root=root, in_place=True)
+            _patch(run, again, place / ".changes.patch")
             project = read_project(folder)
             point = project.find(asked.entry_point)
             given = replace(given, params=_without_own(given, point, folder))

@@ -61,7 +61,9 @@ def code_state(folder: Path, *, ignored: Iterable[Path] = ()) -> CodeState | Non
     if answer is None:
         return None
     header, changed, untracked = _read_status(answer)
-    ours = [os.path.realpath(path) + os.sep for path in ignored]
+    real = os.path.realpath(root) + os.sep
+    # Of a repository that lies in such a folder itself, a copy that a run works in, all files are code.
+    ours = [one for path in ignored if not real.startswith(one := os.path.realpath(path) + os.sep)]
     kept = [one for one in untracked if not os.path.realpath(root / one).startswith(tuple(ours))] if ours else untracked
     commit = header.get("branch.oid")
     branch = header.get("branch.head")

@@ -6,7 +6,7 @@ from .fetching import fetch
 from .garbage import collect_checkouts
 from .inputs import digest_of, download
 from .model import Fetched, Report
-from .working import apply_patch, checkout, workspace
+from .working import apply_patch, checkout, run_folder, workspace
 
 __all__ = [
     "Fetched",
@@ -17,5 +17,6 @@ __all__ = [
     "digest_of",
     "download",
     "fetch",
+    "run_folder",
     "workspace",
 ]

@@ -19,7 +19,7 @@ from .cache import projects_of, remove_tree
 from .git import GitFailed, signed_in
 from .model import Fetched
 
-__all__ = ["apply_patch", "checkout", "runs_of", "workspace"]
+__all__ = ["apply_patch", "checkout", "run_folder", "runs_of", "workspace"]
 
 
 @contextmanager
@@ -32,13 +32,24 @@ def workspace(fetched: Fetched, *, settings: Settings) -> Generator[Fetched]:
     if fetched.in_place:
         yield fetched
         return
+    with run_folder(settings) as place:
+        root = place / fetched.root.name
+        yield replace(fetched, folder=checkout(fetched, root), root=root, in_place=True)
+
+
+@contextmanager
+def run_folder(settings: Settings) -> Generator[Path]:
+    """Give the path of a folder for one run, removed afterwards; what a killed run has left, `collect_checkouts` finds.
+
+    Raises:
+        ProjectError: It cannot be made.
+    """
     place = runs_of(settings) / uuid.uuid4().hex
     lock = place.parent / f"{place.name}.lock"
     # Held while the run lasts, so that nobody takes the copy for one that a killed run has left.
     with locked(lock):
         try:
-            root = place / fetched.root.name
-            yield replace(fetched, folder=checkout(fetched, root), root=root, in_place=True)
+            yield place
         finally:
             remove_tree(place)
             lock.unlink(missing_ok=True)
