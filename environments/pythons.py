@@ -22,7 +22,7 @@ __all__ = ["allows", "make_venv", "require_python"]
 _OLDEST = Version("3.6")  # the oldest that uv makes environments with
 _NAMED = re.compile(r"={0,3}\s*(\d+(?:\.\d+)*)(?:\.\*)?")
 # A download that cannot start says so at once; nobody waits for the fourth attempt of a machine without a network.
-_DOWNLOAD = {"UV_HTTP_RETRIES": "0", "UV_HTTP_CONNECT_TIMEOUT": "10"}
+_DOWNLOAD = {"UV_HTTP_RETRIES": "0", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_PYTHON_PREFERENCE": "only-managed"}
 
 
 def allows(wanted: str | None, version: str) -> bool:
@@ -73,10 +73,11 @@ def make_venv(prefix: Path, wanted: str | None) -> None:
             f"it declares Python {wanted}, but uv makes environments with Python {_OLDEST} and newer;"
             " declare a newer one, or run the project in Docker."
         )
-    try:
+    try:  # of those that are here none fits, and uv would take a shim of pyenv's for one
         run_uv(*make, _NAMED.sub(r"\1", wanted.strip()), cwd=prefix.parent, environ=_DOWNLOAD)
     except EnvironmentFailed as error:
-        named = ", ".join(sorted({running, *installed}, key=Version))
+        usable = {version for version in (running, *installed) if Version(version) >= _OLDEST}
+        named = ", ".join(sorted(usable, key=Version))
         raise EnvironmentFailed(
             f"it declares Python {wanted}, which is not installed, and uv cannot download it"
             f" ({_why(error)}); installed are {named}: install it, or declare one"
@@ -107,9 +108,18 @@ def _installed() -> dict[str, Path]:
     }
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for python in sorted(pyenv.glob("versions/*/bin/python")):
-        if _is_version(name := python.parent.parent.name):
+        if _is_version(name := python.parent.parent.name) and _runs(python):
             found[name] = python
     return found
+
+
+def _runs(python: Path) -> bool:
+    """Whether an interpreter starts; what is left of a removed one, or a link to none, does not."""
+    try:
+        done = subprocess.run([python, "-c", ""], env=child_environ(), capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def _is_version(text: str) -> bool:

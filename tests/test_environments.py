@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -161,6 +162,30 @@ def test_what_cannot_be_had_is_named_and_nothing_is_left(tmp_path: Path, declare
     assert left_in(tmp_path) == []
 
 
+def test_a_python_that_is_not_here_is_named_with_those_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = platform.python_version()
+    shims, versions = tmp_path / "shims", tmp_path / "pyenv" / "versions"
+    shims.mkdir()
+    shim = shims / "python3.99"
+    shim.write_text("#!/bin/sh\necho 'pyenv: python3.99: command not found' >&2; exit 127\n")
+    shim.chmod(0o755)
+    for version, target in {"3.99.1": "/nowhere/python", "3.98.7": sys.executable, "2.7.18": sys.executable}.items():
+        (versions / version / "bin").mkdir(parents=True)
+        (versions / version / "bin" / "python").symlink_to(target)
+    monkeypatch.setenv("PATH", f"{shims}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    with pytest.raises(EnvironmentFailed) as caught:
+        realise(replace(SMALL, python="3.99.9"), root=tmp_path / "environments")
+    said = str(caught.value)
+    assert "declares Python 3.99.9, which is not installed" in said
+    assert "shim" not in said
+    named = said.partition("installed are ")[2].partition(":")[0].split(", ")
+    assert {running, "3.98.7"} <= set(named)
+    assert not {"3.99.1", "2.7.18"} & set(named), "one does not start, uv makes no environments with the other"
+
+
 def test_a_lock_that_lacks_what_prefect_ml_needs_is_refused(tmp_path: Path) -> None:
     lock = "tabulate==0.9.0 --hash=sha256:024ca478df22e9340661486f85298cff5f6dcdba14f3813e8830015b9ed1948f\n"
     declared = Declared(requirements=lock, hashes=True, with_prefect_ml=True, origin="a test")
@@ -192,7 +217,7 @@ def test_a_project_that_declares_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match=r"requirements\.lock"):
         declared_of(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[tool.ruff]\nline-length = 120\n")
-    with pytest.raises(EnvironmentFailed, match="kind `system`"):
+    with pytest.raises(EnvironmentFailed, match="kind `system` \\(`--environment system`\\)"):
         declared_of(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[project")
     with pytest.raises(ProjectError, match="mend"):

@@ -117,7 +117,7 @@ def _found(folder: Path, kind: Kind | None) -> Declared:
     raise EnvironmentFailed(
         f"The project {folder} declares no environment: write its packages to requirements.txt,"
         " or lock them with `uv pip compile --generate-hashes pyproject.toml -o requirements.lock`;"
-        " or run it in the environment at hand, the kind `system`."
+        " or run it in the environment at hand, the kind `system` (`--environment system`)."
     )
 
 

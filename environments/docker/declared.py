@@ -18,9 +18,13 @@ from ..declared import DECLARING, Declared, declared_of
 from ..pythons import allows
 from .context import context_digest
 
-__all__ = ["DeclaredImage", "declared_image", "declared_image_of_lock", "declares_only_dockerfile"]
+__all__ = ["BASE_ADVICE", "DeclaredImage", "declared_image", "declared_image_of_lock", "declares_only_dockerfile"]
 
 DOCKERFILE = "Dockerfile"
+BASE_ADVICE = (
+    "set PREFECT_ML_DOCKER_BASE to an image of this machine that has the declared Python (`docker images` lists them),"
+    " load the image with `docker load`, write a Dockerfile, or leave Docker out"
+)
 _VERSION = re.compile(r"\d+\.\d+")
 
 

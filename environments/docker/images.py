@@ -26,8 +26,15 @@ def image_here(client: Any, name: str) -> Any | None:
         return None
 
 
-def have_image(client: Any, name: str, *, origin: str, report: Report) -> Any:
+def have_image(client: Any, name: str, *, origin: str, report: Report, advice: str = "") -> Any:
     """Give an image by its name; pull it where this machine has none.
+
+    Args:
+        client: Client of the daemon.
+        name: Its name, or its id.
+        origin: What names it; for messages.
+        report: Told that it is pulled.
+        advice: What to do where it cannot be had.
 
     Raises:
         EnvironmentFailed: It cannot be had.
@@ -39,7 +46,7 @@ def have_image(client: Any, name: str, *, origin: str, report: Report) -> Any:
     report(f"Pulling image {name} for {origin}")
     with translated(
         f"{origin} names the image {name!r}, which is not on this machine and cannot be pulled;"
-        " check its name and the network, or load the image by hand"
+        f" {advice or 'check its name and the network, or load the image with `docker load`'}"
     ):
         return client.images.pull(name)
 

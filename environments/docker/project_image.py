@@ -21,7 +21,7 @@ from ..realise import realise
 from ..uv import Report
 from .client import connected
 from .context import context_digest, context_files
-from .declared import DeclaredImage
+from .declared import BASE_ADVICE, DeclaredImage
 from .images import build_once, have_image
 from .probe import Contents, contents_of
 from .python_image import PREFIX, add_file, add_python, check_fits, python_on
@@ -85,7 +85,7 @@ def build_project_image(wanted: ProjectImage, *, root: Path, report: Report) -> 
     """
     origin, root = f"The project {wanted.folder}", root.absolute()
     with connected(f"Docker refuses the image of {wanted.folder}") as client:
-        base = have_image(client, wanted.base, origin=origin, report=report)
+        base = have_image(client, wanted.base, origin=origin, report=report, advice=BASE_ADVICE)
         holds = contents_of(client, base, root=root)
         parts = [_part(declared, wanted, holds, root, report) for declared in _declared(wanted)]
         tag = _digest(wanted, base.id)

@@ -10,7 +10,7 @@ from ..uv import Report
 from .client import connected
 from .containers import DockerEnvironment
 from .context import packed_context
-from .declared import DeclaredImage
+from .declared import BASE_ADVICE, DeclaredImage
 from .images import build_once, have_image, image_here
 from .probe import contents_of
 from .python_image import check_fits, packed_python, python_on
@@ -51,7 +51,8 @@ def _image(client: Any, declared: DeclaredImage, root: Path, report: Report) -> 
 
 
 def _python_image(client: Any, declared: DeclaredImage, root: Path, report: Report) -> Any:
-    base = have_image(client, declared.base, origin=f"The Docker image of {declared.origin}", report=report)
+    origin = f"The Docker image of {declared.origin}"
+    base = have_image(client, declared.base, origin=origin, report=report, advice=BASE_ADVICE)
     # A base that was pulled anew under the same name gives another image.
     tag = f"prefect-ml/python:{declared.digest}-{base.id.removeprefix('sha256:')[:12]}"
     if (found := image_here(client, tag)) is not None:
