@@ -48,8 +48,11 @@ def numbers(result: Any) -> list[int]:
     return [int(run.tags["trial"]) for run in result.trials]
 
 
-@pytest.mark.parametrize("runner", [None, "threads"])
-@pytest.mark.parametrize("method", ["tpe", "random"])
+@pytest.mark.parametrize(
+    ("database", "method", "runner"),
+    [("sqlite", "tpe", None), ("sqlite", "random", "threads"), ("postgresql", "tpe", "threads")],
+    indirect=["database"],
+)
 def test_a_function_is_swept_without_prefect(home: Path, method: str, runner: str | None) -> None:
     result = sweep(bowl, PLANE, method=method, trials=12, parallel=3, seed=4, task_runner=runner, experiment="bowls")
     assert numbers(result) == list(range(12))
@@ -184,6 +187,25 @@ def test_a_timeout_begins_no_more_trials_and_the_rest_can_be_made_later(home: Pa
     assert len(sweep(bowl, resume=result.run_id).trials) == 5, "there is nothing left to do"
 
 
+def test_a_failed_sweep_says_what_the_first_trial_failed_with(home: Path) -> None:
+    def brittle(x: int) -> int:
+        if x:
+            raise ValueError(f"{x} is\ntoo much")
+        return x
+
+    with pytest.raises(ProjectRunFailed, match="All 1 trials .* have failed; trial-0 with 'ValueError: 1 is'"):
+        sweep(brittle, {"x": [1]}, method="grid")
+    with pytest.raises(ProjectRunFailed, match="1 trials have failed, and 0 may; trial-1 with 'ValueError: 2 is'"):
+        sweep(brittle, {"x": [0, 2]}, method="grid", max_failures=0)
+    failed = search_runs("status = 'Failed' and tags.trial = '1'")[0]
+    environ = {**os.environ, "COLUMNS": "200"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "prefect_ml.cli", "runs", "show", failed.id],
+        env=environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "ValueError: 2 is" in shown.stdout
+
+
 def test_a_sweep_is_resumed_as_what_it_was(home: Path) -> None:
     result = sweep(bowl, PLANE, trials=2, seed=1)
     assert sweep(bowl, PLANE, trials=2, seed=1, method="tpe", resume=result.run_id).run_id == result.run_id
@@ -191,6 +213,8 @@ def test_a_sweep_is_resumed_as_what_it_was(home: Path) -> None:
         sweep(bowl, resume=result.run_id, trials=3)
     with pytest.raises(ProjectError, match="has direction minimize, not maximize"):
         sweep(bowl, resume=result.run_id, direction="maximize")
+    with pytest.raises(ProjectError, match="is one of 'bowl', not of 'train'; begin another"):
+        sweep(train, resume=result.run_id)
     with pytest.raises(ProjectError, match="is no sweep"):
         sweep(bowl, resume=result.trials[0].id)
     with pytest.raises(RunNotFound):
@@ -275,7 +299,11 @@ def check_trials(script: Script, count: int = 12) -> None:
         assert run.metrics["loss"] == float(run.params["x"]) + 3
 
 
-@pytest.mark.parametrize("script", ["threads", "processes"], indirect=True)
+@pytest.mark.parametrize(
+    ("database", "script"),
+    [("sqlite", "threads"), ("sqlite", "processes"), ("postgresql", "processes")],
+    indirect=True,
+)
 def test_a_sweep_whose_process_was_killed_is_resumed(script: Script) -> None:
     child = script.start()
     script.wait_for_calls(5)
@@ -469,6 +497,65 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def seen(in_prefect: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return in_prefect(IN_PREFECT, tmp_path_factory.mktemp("sweeps"))
+
+
+TRIED_AGAIN = """
+import json
+from prefect import flow
+from prefect_ml import current_run, log_metric, search_runs, sweep, track
+from prefect_ml.store import as_json
+from prefect_ml.store.reuses import reused_runs
+
+calls, found = [], {"plain": [], "tracked": [], "other": []}
+fails = {"plain": 1, "tracked": 1}
+
+def train(x, which):
+    calls.append([which, x])
+    if which in fails and x == 2 and fails[which]:
+        fails[which] -= 1
+        raise KeyboardInterrupt if which == "plain" else RuntimeError(which)
+    log_metric("loss", x)
+
+def swept(which, **more):
+    try:
+        found[which].append(sweep(train, {"x": [1, 2, 3], "which": [which]}, method="grid", objective="loss", **more).run_id)
+    except BaseException as error:
+        found[which].append(type(error).__name__)
+        raise RuntimeError("the flow fails") from error
+
+@flow(retries=1)
+def plain():
+    swept("other")
+    swept("plain")
+
+@flow(retries=1)
+@track(experiment="again")
+def tracked():
+    swept("other")
+    swept("other")
+    swept("tracked", max_failures=0)
+
+if __name__ == "__main__":
+    plain()
+    below = search_runs("tags.sweep = 'true'", limit=100)
+    out = {"found": dict(found), "calls": list(calls), "sweeps": [as_json(run) for run in below],
+           "trials": {run.id: [as_json(one) for one in search_runs(f"parent_id = '{run.id}'")] for run in below},
+           "reused": [one.run_id for one in reused_runs(below[0].parent_id)]}
+    found["other"] = []
+    tracked(return_state=True)
+    out["again"] = dict(found)
+    out["runs"] = [as_json(run) for run in search_runs(experiments=["again"], limit=100)]
+    print(json.dumps(out))
+"""
+
+
+@pytest.fixture(scope="module")
+def tried_again(in_prefect: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return in_prefect(TRIED_AGAIN, tmp_path_factory.mktemp("again"))
+
+
+def test_a_flow_that_is_tried_again_goes_on_with_its_sweeps(tried_again: dict[str, Any]) -> None:
+    print(json.dumps(tried_again, indent=1))
 
 
 def asked(laptop: Any, what: str, flow_run_id: str) -> list[dict[str, Any]]:

@@ -9,17 +9,18 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import ProjectRunFailed, RunNotFound
+from ...errors import ProjectError, ProjectRunFailed, RunNotFound
 from ...store import MetricHistory, Run, Store, get_run, metric_history
 from ...store.entries import close_entry, tags_entry
 from ...tasks.active import ActiveRun
-from ...tasks.halt import ATTEMPT, PRUNE, PRUNED
+from ...tasks.halt import ATTEMPT, PRUNE
 from .plan import Plan, trial_id
 from .pools import Pool
 from .search import Search
+from .tally import Tally, outcome_of
 from .trial import Job, is_lost, objective_run, store_settings
 
-__all__ = ["Control", "Limits", "Tally"]
+__all__ = ["Control", "Limits"]
 
 _TICK = 1.0
 _MOST_LOSSES = 3
@@ -42,28 +43,9 @@ class Limits:
     seconds: float | None = None
     failures: int | None = None
 
-
-@dataclass
-class Tally:
-    """How far a sweep is.
-
-    Attributes:
-        trials: How many it makes.
-        best: The trial that did best so far.
-    """
-
-    trials: int
-    running: int = 0
-    completed: int = 0
-    pruned: int = 0
-    failed: int = 0
-    best: Run | None = None
-    best_value: float | None = None
-
-    @property
-    def ended(self) -> int:
-        """How many trials have ended."""
-        return self.completed + self.pruned + self.failed
+    def __post_init__(self) -> None:
+        if type(self.parallel) is not int or self.parallel < 1:
+            raise ProjectError(f"parallel must be a whole number of 1 or more, not {self.parallel!r}.")
 
 
 @dataclass
@@ -88,7 +70,7 @@ class Control:
     tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tally = Tally(self.plan.trials)
+        self.tally = Tally(self.plan)
         self._store: Store = self.run.store
         self._todo: deque[int] = deque()
         self._params: dict[int, dict[str, Any]] = {}
@@ -125,9 +107,9 @@ class Control:
             if run is None or params is None:
                 self._todo.append(number)
             elif run.status in ("Completed", "Failed"):
-                value, pruned = self._outcome(run)
+                value, pruned = outcome_of(run, self.plan)
                 self.search.restore(params, value, self._points(run), pruned=pruned)
-                self._count(run, value, pruned=pruned)
+                self.tally.count(run)
             else:
                 self._params[number] = self.search.ask(number, params)
                 lost.append(number) if is_lost(run) else self._elsewhere.add(number)
@@ -155,7 +137,7 @@ class Control:
     def _check_failures(self) -> None:
         if self._too_many_failed():
             raise ProjectRunFailed(
-                f"{self.tally.failed} trials have failed, and {self.limits.failures} may; their runs say why. "
+                f"{self.tally.failed} trials have failed, and {self.limits.failures} may{self.tally.why(self._store)}. "
                 f"Resume the sweep with resume={self.run.id!r} and a higher max_failures."
             )
 
@@ -165,10 +147,10 @@ class Control:
         if run is None or (is_lost(run) and run.status != "Cancelled"):
             self._lose(number, run, error)
         elif run.status in _ENDED:
-            value, pruned = self._outcome(run)
+            value, pruned = outcome_of(run, self.plan)
             self.search.report(number, self._points(run))
             self.search.tell(number, value, pruned=pruned)
-            self._count(run, value, pruned=pruned)
+            self.tally.count(run)
         else:  # its process has not said its last word
             self._elsewhere.add(number)
 
@@ -184,24 +166,7 @@ class Control:
             at = round(time.time() * 1000) + self.run.skew
             self.run.writer.post(close_entry(run.id, run.attempt, "Failed", at=at, error=words))
             self.search.tell(number, None)
-            self._count(run, None, pruned=False)
-
-    def _count(self, run: Run, value: float | None, *, pruned: bool) -> None:
-        tally = self.tally
-        if pruned:
-            tally.pruned += 1
-        elif value is None:
-            tally.failed += 1
-        else:
-            tally.completed += 1
-            sign = 1 if self.plan.direction == "minimize" else -1
-            if tally.best_value is None or sign * value < sign * tally.best_value:
-                tally.best, tally.best_value = run, value
-
-    def _outcome(self, run: Run) -> tuple[float | None, bool]:
-        """Give the value of a trial, if it has one, and whether it was pruned."""
-        value = run.metrics.get(self.plan.objective) if run.status == "Completed" else None
-        return value, run.status == "Completed" and run.tags.get(PRUNED) == "true"
+            self.tally.count(run)
 
     def _stop_hopeless(self) -> None:
         for number in self._running:

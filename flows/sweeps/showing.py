@@ -12,8 +12,8 @@ from ...errors import PrefectMLError
 from ...running import flow_run
 from ...store import Run
 from ...tasks.compare import compare_runs
-from .control import Tally
 from .plan import Plan
+from .tally import Tally
 
 __all__ = ["showing", "tell_result"]
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ...errors import ProjectError, ProjectRunFailed, RunNotFound
+from ...errors import ProjectError
 from ...running import flow_run, is_api_known
 from ...settings import load_settings
-from ...store import Run, RunList, Store, current_store, get_run
-from ...tasks.active import ActiveRun, entered
-from ...tasks.log import log_metric, log_params, set_tags
-from ...tasks.scope import Scope, closing, open_scope
-from .control import Control, Limits, Tally
-from .plan import Asked, Plan, make_plan, plan_of, trial_id
-from .pools import LocalPool, Pool, PrefectPool, task_runner_of
+from ...store import Run, Store, current_store, get_run
+from .control import Limits
+from .course import Course
+from .earlier import adopt, begun_before, key_of
+from .plan import Asked, make_plan, plan_of
+from .pools import LocalPool, PrefectPool, task_runner_of
 from .result import SweepResult
-from .search import Search
-from .showing import showing, tell_result
 from .target import FlowTarget, SentTarget, Target, target_of
-from .trial import is_lost, process_tag
+from .trial import is_lost
 
 __all__ = ["sweep"]
 
@@ -84,127 +80,56 @@ def sweep(  # noqa: PLR0913 - all but the first two by name
         RunNotFound: There is no run `resume`.
         ProjectRunFailed: Too many trials have failed, or all of them.
     """
-    if type(parallel) is not int or parallel < 1:
-        raise ProjectError(f"parallel must be a whole number of 1 or more, not {parallel!r}.")
-    store = current_store(store)
-    before = _resumable(resume, store) if resume else None
-    version = version or (before and before.params.get("version"))
     asked = Asked(space, method, trials, objective, direction, seed, pruner)
-    plan = plan_of(before, asked) if before else make_plan(asked)
-    target = target_of(objective_or_project, entry_point, environment, version).checked(plan.space)
+    target = target_of(objective_or_project, entry_point, environment, version)
     limits = Limits(parallel, timeout, max_failures)
-    sweeping = _Sweep(target, plan, limits, name, experiment or target.experiment, resume, pruner, store)
-    sweeping.search()  # what is wrong with it is said before anything begins
-    sent = SentTarget(target)
+    store = current_store(store)
+    before = _over(get_run(resume, store=store)) if resume else None
+    plan = plan_of(before, asked) if before else make_plan(asked)
+    course = Course(asked, plan, target, limits, store, name, experiment or target.experiment)
+    return _swept(course.after(before) if before else course, task_runner)
+
+
+def _swept(given: Course, task_runner: Any) -> SweepResult:
+    """Run a sweep, unless an earlier attempt of what is around it has done so."""
+    course = replace(given, target=given.target.checked(given.plan.space))
+    course.search()  # what is wrong with it is said before anything begins
     if not _in_threads(task_runner):
-        sent.pickled()
-    if _is_local(target, task_runner):
-        return sweeping.run(LocalPool(task_runner or "threads", parallel, sent))
-    return _in_prefect(sweeping, task_runner_of(task_runner, parallel), sent)
+        SentTarget(course.target).pickled()
+    local = _is_local(course.target, task_runner)
+    runner = task_runner or "threads" if local else task_runner_of(task_runner, course.limits.parallel)
+    key = None if course.resume else key_of(given.identity, course.store)
+    if key and (before := begun_before(key, course.store)):
+        course = replace(course.after(_over(before)), plan=plan_of(before, course.asked))
+        adopt(key, course.title, course.store)
+        if before.status == "Completed":
+            return course.result_of(before)
+    sent = SentTarget(course.target)
+    if local:
+        return replace(course, key=key).run(LocalPool(runner, course.limits.parallel, sent))
+    return _in_prefect(replace(course, key=key), runner, sent)
 
 
-@dataclass(frozen=True)
-class _Sweep:
-    """One sweep, wherever it runs."""
-
-    target: Target
-    plan: Plan
-    limits: Limits
-    name: str | None
-    experiment: str | None
-    resume: str | None
-    pruner: Any
-    store: Store
-
-    @property
-    def title(self) -> str:
-        return self.name or f"sweep {self.target.name}"
-
-    def search(self) -> Search:
-        return Search(self.plan, self.pruner)
-
-    def run(self, pool: Pool) -> SweepResult:
-        """Run every trial in the pool."""
-        try:
-            with self._opened() as run, showing(self.plan, run.id) as show:
-                control = Control(run, self.plan, self.search(), pool, self.limits, show)
-                try:
-                    control.run_all()
-                finally:
-                    trials = self._trials(run.id)
-                    self._conclude(control.tally, trials)
-                return self._result(run.id, control.tally, trials)
-        finally:
-            pool.close()
-
-    @contextmanager
-    def _opened(self) -> Generator[ActiveRun]:
-        """Open the sweep's run, or the one that is resumed."""
-        scope = Scope(
-            self.title,
-            self.experiment,
-            entry_point=self.target.entry_point,
-            file=self.target.file,
-            run_id=self.resume,
-            resume=self.resume is not None,
-        )
-        run = open_scope(scope, store=self.store)
-        with closing(run), entered(run):
-            set_tags({"sweep": "true", "parallel": self.limits.parallel, "process": process_tag()})
-            if self.resume is None:
-                version = {"version": self.target.version} if self.target.version else {}
-                log_params({"target": self.target.name, **version, **self.plan.as_params()})
-            yield run
-
-    def _trials(self, sweep_id: str) -> list[Run]:
-        found: list[Run] = []
-        for number in range(self.plan.trials):
-            run_id = trial_id(sweep_id, number)
-            if _is_known(run_id, self.store):
-                found.append(get_run(run_id, store=self.store))
-        return found
-
-    def _conclude(self, tally: Tally, trials: list[Run]) -> None:
-        if tally.best and tally.best_value is not None:
-            log_metric(f"best/{self.plan.objective}", tally.best_value)
-            set_tags({"best_run": tally.best.id})
-        tell_result(self.plan, tally, trials)
-
-    def _result(self, sweep_id: str, tally: Tally, trials: list[Run]) -> SweepResult:
-        if tally.ended and tally.failed == tally.ended:
-            raise ProjectRunFailed(f"All {tally.failed} trials of the sweep have failed; their runs say why.")
-        best = tally.best
-        return SweepResult(
-            sweep_id,
-            self.plan.objective,
-            self.plan.direction,
-            RunList(trials),
-            best,
-            (self.plan.read_params(best.params) or {}) if best else {},
-            tally.best_value,
-            {"completed": tally.completed, "pruned": tally.pruned, "failed": tally.failed},
-        )
-
-
-def _in_prefect(sweeping: _Sweep, task_runner: Any, sent: SentTarget) -> SweepResult:
+def _in_prefect(course: Course, task_runner: Any, sent: SentTarget) -> SweepResult:
     is_api_known(load_settings())  # before Prefect is imported
     from prefect import flow
     from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
-    here = _Here(sweeping, sent)
+    here = _Here(course, sent)
 
     def body(**plan: Any) -> str:
         return here.run()
 
     make: Any = flow(
         name="sweep",
-        flow_run_name=sweeping.title,
+        flow_run_name=course.title,
         description="A sweep of prefect-ml: trials with many parameters, to find those that do best.",
         task_runner=task_runner,
         validate_parameters=False,
+        persist_result=False,  # else Prefect may answer the sweep of a flow that is tried again, which is ours to do
     )
     with temporary_settings(updates={PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}):
-        make(body)(**sweeping.plan.as_params(), parallel=sweeping.limits.parallel)
+        make(body)(**course.plan.as_params(), parallel=course.limits.parallel)
     assert here.result is not None
     return here.result
 
@@ -212,8 +137,8 @@ def _in_prefect(sweeping: _Sweep, task_runner: Any, sent: SentTarget) -> SweepRe
 class _Here:
     """A sweep in this process; task runners pickle the flow for others, which have no use for it."""
 
-    def __init__(self, sweeping: _Sweep | None = None, sent: SentTarget | None = None) -> None:
-        self.sweeping = sweeping
+    def __init__(self, course: Course | None = None, sent: SentTarget | None = None) -> None:
+        self.course = course
         self.sent = sent
         self.result: SweepResult | None = None
 
@@ -222,9 +147,9 @@ class _Here:
 
     def run(self) -> str:
         """Run it in the flow run around; give the id of its run."""
-        assert self.sweeping is not None
+        assert self.course is not None
         assert self.sent is not None
-        self.result = self.sweeping.run(PrefectPool(self.sent))
+        self.result = self.course.run(PrefectPool(self.sent))
         return self.result.run_id
 
 
@@ -235,22 +160,13 @@ def _is_local(target: Target, task_runner: Any) -> bool:
     return flow_run() is None and not is_api_known(load_settings())
 
 
-def _resumable(run_id: str, store: Store) -> Run:
-    run = get_run(run_id, store=store)
+def _over(run: Run) -> Run:
     if run.status == "Running" and not is_lost(run):
         raise ProjectError(
-            f"Sweep {run_id} is still running, as far as the store knows; if its machine has died, this shows a minute"
+            f"Sweep {run.id} is still running, as far as the store knows; if its machine has died, this shows a minute"
             " after its last sign of life."
         )
     return run
-
-
-def _is_known(run_id: str, store: Store) -> bool:
-    try:
-        get_run(run_id, store=store)
-    except RunNotFound:
-        return False
-    return True
 
 
 def _in_threads(task_runner: Any) -> bool:
