@@ -10,7 +10,7 @@ import click
 from .output import json_option, print_json, show_table
 
 if TYPE_CHECKING:
-    from ..environments.collect import Kept
+    from ..environments.kept import Kept
 
 __all__ = ["environments"]
 
@@ -37,7 +37,8 @@ def list_command(as_json: bool) -> None:
 def gc_command(older_than: float, dry_run: bool, as_json: bool) -> None:
     """Remove what nobody has used in a while; it is built again when it is needed.
 
-    Copies of fetched projects and downloaded inputs go with the environments.
+    Images of Docker that were built for environments go with them, where its daemon answers, and so do copies of
+    fetched projects and downloaded inputs.
     """
     from ..environments.collect import collect_environments
     from ..flows.projects.sources import collect_checkouts

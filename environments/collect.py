@@ -8,15 +8,15 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
 from ..errors import EnvironmentFailed
+from .docker import kept_images, remove_image
 from .environment import MARKER, marker_of
+from .kept import Kept
 from .locks import alone_if_free, lock_of
 from .wheel import own_digest
 
@@ -26,33 +26,13 @@ _NAME = re.compile(r"[0-9a-f]{16}")
 _NAMING = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT", "PATH")
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Something that the folder of environments holds.
-
-    Attributes:
-        digest: Its name: that of the environment's declaration, or of the sources in the wheel.
-        kind: uv or conda for an environment, `unfinished` for what a build has left, `wheel` for one of prefect-ml.
-        origin: Where the environment was declared when it was built; empty for the rest.
-        last_used: When it was asked for, to the hour; for the rest, when it was written.
-        in_use: Whether a process runs in it.
-        size: Bytes that only it holds: files shared with uv's cache do not count.
-        path: Its folder.
-    """
-
-    digest: str
-    kind: Literal["uv", "conda", "unfinished", "wheel"]
-    origin: str
-    last_used: datetime
-    in_use: bool
-    size: int
-    path: Path
-
-
 def list_environments(root: Path) -> list[Kept]:
-    """List what a folder of environments holds, what was used last first."""
+    """List what a folder of environments holds, with the images of Docker built for it, what was used last first.
+
+    Images are left out where no Docker daemon answers.
+    """
     used = _prefixes_in_use(root)
-    found = [*_environments(root, used), *_wheels(root)]
+    found = [*_environments(root, used), *_wheels(root), *kept_images(root)]
     return sorted(found, key=lambda kept: kept.last_used, reverse=True)
 
 
@@ -83,6 +63,8 @@ def _remove(kept: Kept, oldest: float) -> bool:
         if kept.kind == "wheel":
             shutil.rmtree(kept.path)
             return True
+        if kept.kind == "image":
+            return remove_image(kept.path, oldest=oldest)
         with alone_if_free(kept.path) as free:
             if not free or _used_at(kept.path) > oldest:  # somebody has asked for it a moment ago
                 return False

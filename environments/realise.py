@@ -18,7 +18,7 @@ from .pythons import require_python
 from .uv import Report
 from .uv_build import build_with_uv
 
-__all__ = ["realise"]
+__all__ = ["realise", "remember_use"]
 
 _HOUR = 3600
 
@@ -48,7 +48,7 @@ def realise(declared: Declared, *, root: Path, report: Report | None = None) -> 
         ):
             if not _is_whole(home):
                 _build(declared, home, report)
-    _remember_use(home)
+    remember_use(home / MARKER)
     return Environment(_prefix(home), declared.digest, declared.kind)
 
 
@@ -63,9 +63,8 @@ def _is_whole(home: Path) -> bool:
     return marker is not None and (marker.get("kind") == "conda" or (home / "bin" / "python").exists())
 
 
-def _remember_use(home: Path) -> None:
-    """Date the marker, at most once an hour: what has not been asked for in a long time may be collected."""
-    marker = home / MARKER
+def remember_use(marker: Path) -> None:
+    """Date a file, at most once an hour: what it stands for may be collected when nobody has asked for it in long."""
     try:
         if time.time() - marker.stat().st_mtime > _HOUR:
             os.utime(marker)

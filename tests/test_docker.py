@@ -18,9 +18,11 @@ import pytest
 
 from prefect_ml import get_run, run_project, search_runs
 from prefect_ml.environments import DeclaredImage, DockerEnvironment, declared_image_of_lock, declared_of, realise
+from prefect_ml.environments.collect import collect_environments, list_environments
 from prefect_ml.environments.docker import remove_leftovers
 from prefect_ml.environments.docker.client import connect
 from prefect_ml.environments.docker.context import context_digest
+from prefect_ml.environments.kept import Kept
 from prefect_ml.errors import EnvironmentFailed, ProjectRunFailed
 
 TELL = """
@@ -290,6 +292,41 @@ def test_a_dockerfile_is_built_once_until_its_files_change(
     project(folder, Dockerfile=f"FROM {base_image}\nCOPY missing.txt /\n")
     with pytest.raises(EnvironmentFailed, match=r"Dockerfile cannot be built: .*missing\.txt"):
         ready(folder)
+
+
+def test_images_that_no_run_has_used_in_a_while_are_removed(
+    base_image: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"Dockerfile": f"FROM {base_image}\nCOPY answer.txt /answer\n", "answer_txt": "of a collected image\n"}
+    folder, root = project(tmp_path / "p", **files), tmp_path / "environments"
+    environment = ready(folder)
+    (kept,) = list_environments(root)
+    assert (kept.digest, kept.kind, kept.in_use) == (environment.digest, "image", False)
+    assert kept.origin == f"prefect-ml/project:{declared_of(folder).digest}"
+    assert 0 < kept.size < 10_000, "the image below is not its own"
+    assert collect_environments(root) == []
+    month_old(kept)
+    ready(folder)
+    assert collect_environments(root, dry_run=True) == [], "a run has asked for it"
+    month_old(kept)
+    sleeping = environment.start("sleep 300; true", folder=folder, environ={})
+    try:
+        assert collect_environments(root) == []
+    finally:
+        sleeping.stop(grace=0)
+    with monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nowhere")
+        assert collect_environments(root) == []
+    assert [found.digest for found in collect_environments(root)] == [kept.digest]
+    assert list_environments(root) == []
+    assert not list((root / "docker").glob(f"{kept.path.stem}*"))
+    assert done(ready(folder), "cat /answer", folder)[0] == ["of a collected image"], "it is built again when needed"
+    assert collect_environments(root, older_than_days=0) != []
+
+
+def month_old(kept: Kept) -> None:
+    then = time.time() - 40 * 86400
+    os.utime(kept.path, (then, then))
 
 
 def test_a_declared_python_becomes_an_image(

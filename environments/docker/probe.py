@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EnvironmentFailed
+from ..realise import remember_use
 from .leftovers import labels, removed
 
 __all__ = ["Contents", "contents_of"]
@@ -63,6 +64,7 @@ def contents_of(client: Any, image: Any, *, root: Path) -> Contents:
     kept = root / "docker" / f"{image.id.removeprefix('sha256:')}.json"
     try:
         found: dict[str, Any] = json.loads(kept.read_text())
+        remember_use(kept)
     except (OSError, ValueError):
         found = _asked(client, image)
         _keep(kept, json.dumps(found))
