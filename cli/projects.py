@@ -73,12 +73,14 @@ def run(  # noqa: PLR0913, PLR0917 - click gives each option
 @click.command()
 @click.argument("folder", default=".", metavar="[DIR]", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--pool", default="ml", show_default=True, help="Work pool that runs the deployments.")
+@click.option("--image", metavar="NAME", help="For a pool of containers: name of the image, with its registry.")
+@click.option("--environment", type=click.Choice(["system"]), help="The worker's own, where none is declared.")
 @click.option("--overwrite", is_flag=True, help="Replace a prefect.yaml that is there.")
-def init(folder: Path, pool: str, overwrite: bool) -> None:
+def init(folder: Path, pool: str, image: str | None, environment: str | None, overwrite: bool) -> None:
     """Write the prefect.yaml of the project in DIR: one deployment for each entry point."""
     from ..flows.projects import initialise
 
-    file = initialise(folder, pool=pool, overwrite=overwrite)
+    file = initialise(folder, pool=pool, image=image, environment=environment, overwrite=overwrite)
     click.echo(f"Wrote {file}; deploy with:  cd {folder} && prefect deploy --all")
 
 

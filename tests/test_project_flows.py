@@ -17,7 +17,7 @@ import yaml
 from prefect.utilities.importtools import import_object
 
 from prefect_ml import project_flow
-from prefect_ml.errors import ProjectError
+from prefect_ml.errors import EnvironmentFailed, ProjectError
 from prefect_ml.flows.projects import initialise
 from prefect_ml.flows.projects.deployed import flow_path
 from prefect_ml.flows.projects.logs import joined
@@ -40,6 +40,9 @@ entry_points:
   flaky: {command: "[ -e tried ] || { touch tried; exit 1; }"}
 """
 TRAIN = "import sys\nprint('seen', *sys.argv[1:])\nprint('oh', file=sys.stderr)\n"
+
+
+STEP = "prefect_ml.flows.projects.work_pools.build_image"
 
 
 @pytest.fixture
@@ -234,11 +237,13 @@ def test_an_init_writes_what_deploys_and_nothing_over_what_is_there(home: Path, 
     assert list(scripts.iterdir()) == []
     (scripts / "one.py").write_text("print(1)\n")
     (entry,) = yaml.safe_load(initialise(scripts).read_text())["deployments"]
+    (scripts / "requirements.txt").touch()
     assert entry["entrypoint"] == "prefect_ml.flows.projects.deployed.one%2Epy"
     flows = tmp_path / "flows"
     flows.mkdir()
     (flows / "train.py").write_text("from prefect import flow\n@flow\ndef digits(n: int = 1): ...\n")
     (entry,) = yaml.safe_load(initialise(flows).read_text())["deployments"]
+    (flows / "requirements.txt").touch()
     assert entry["entrypoint"] == "train.py:digits"
     assert "prefect_ml.environments.steps.enter_project" in str(entry["pull"])
 
@@ -296,6 +301,7 @@ said = []
 for name, more in {"plain": {"params": {"words": "3", "m": 1, "k": 1}}, "sleeps": {"timeout": 12}}.items():
     try:
         run(name, **more)
+    assert import_object(flow_path(name, "system")).fn.__doc__.endswith(f"project {tmp_path.name!r}.")
     except (ProjectError, ProjectRunFailed) as error:
         said.append([type(error).__name__, str(error)])
 late = [one for one in search_runs("") if one.name == "sleeps"]
