@@ -221,6 +221,7 @@ print(json.dumps({"states": states, "runs": [[run.name, run.status, run.params] 
 
 
 def test_an_init_writes_what_deploys_and_nothing_over_what_is_there(home: Path, wine: Path, tmp_path: Path) -> None:
+    (wine / "requirements.txt").write_text("tabulate==0.9.0\n")
     written = yaml.safe_load(initialise(wine).read_text())
     assert written["name"] == "wine-red"
     assert [one["name"] for one in written["deployments"]] == ["main", "tools-clean.sh", "sleep", "flaky"]
@@ -236,16 +237,56 @@ def test_an_init_writes_what_deploys_and_nothing_over_what_is_there(home: Path, 
         initialise(scripts)
     assert list(scripts.iterdir()) == []
     (scripts / "one.py").write_text("print(1)\n")
-    (entry,) = yaml.safe_load(initialise(scripts).read_text())["deployments"]
     (scripts / "requirements.txt").touch()
+    (entry,) = yaml.safe_load(initialise(scripts).read_text())["deployments"]
     assert entry["entrypoint"] == "prefect_ml.flows.projects.deployed.one%2Epy"
     flows = tmp_path / "flows"
     flows.mkdir()
     (flows / "train.py").write_text("from prefect import flow\n@flow\ndef digits(n: int = 1): ...\n")
-    (entry,) = yaml.safe_load(initialise(flows).read_text())["deployments"]
     (flows / "requirements.txt").touch()
+    (entry,) = yaml.safe_load(initialise(flows).read_text())["deployments"]
     assert entry["entrypoint"] == "train.py:digits"
     assert "prefect_ml.environments.steps.enter_project" in str(entry["pull"])
+
+
+def test_an_init_takes_the_interpreter_at_hand_only_when_it_is_told_to(home: Path, wine: Path, tmp_path: Path) -> None:
+    (wine / "train.py").write_text("from prefect import flow\n@flow\ndef digits(n: int = 1): ...\n")
+    with pytest.raises(EnvironmentFailed, match=r"declares no environment: write .* or run it in .* the kind `system`"):
+        initialise(wine)
+    assert not (wine / "prefect.yaml").exists()
+    text = initialise(wine, environment="system").read_text()
+    assert "# Runs start in the interpreter of the worker" in text
+    written = {one["name"]: one for one in yaml.safe_load(text)["deployments"]}
+    assert written["main"]["entrypoint"] == "prefect_ml.flows.projects.deployed.main@system"
+    assert written["digits"]["entrypoint"] == "train.py:digits"
+    for one in written.values():
+        (step,) = one["build"]
+        assert step["prefect_ml.flows.projects.deployed.check_project"]["environment"] == "system"
+
+
+def test_an_init_for_containers_builds_an_image_unless_the_project_brings_one(
+    home: Path, wine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wine / "requirements.txt").write_text("tabulate==0.9.0\n")
+    written = yaml.safe_load(initialise(wine, pool="containers", image="example.com/team/wine").read_text())
+    (build,), (push,) = written["build"], written["push"]
+    assert build == {STEP: {"id": "build_image", "name": "example.com/team/wine"}}
+    assert "prefect_docker.deployments.steps.push_docker_image" in push
+    assert [one["name"] for one in written["deployments"]] == ["main", "tools-clean.sh", "sleep", "flaky"]
+    assert {one["work_pool"]["name"] for one in written["deployments"]} == {"containers"}
+    monkeypatch.setenv("PREFECT_ML_STORE_URL", "postgresql+psycopg://ml:hunter2@db.example.com/ml")
+    text = initialise(wine, image="wine", environment="system", overwrite=True).read_text()
+    assert "hunter2" not in text
+    written = yaml.safe_load(text)
+    about = {"id": "build_image", "name": "wine", "environment": "system", "packages": ["psycopg[binary]"]}
+    assert (written["build"], "push" in written) == ([{STEP: about}], False)
+    assert written["deployments"][0]["entrypoint"].endswith(".main@system")
+    (wine / "requirements.txt").unlink()
+    (wine / "Dockerfile").write_text("FROM python:3.11\n")
+    with pytest.raises(ProjectError, match=r"Dockerfile declares an image, .*: leave --image out"):
+        initialise(wine, image="wine", overwrite=True)
+    assert (wine / "prefect.yaml").read_text() == text
+    assert "check_project" in initialise(wine, overwrite=True).read_text(), "the worker starts its container"
 
 
 @pytest.mark.parametrize("name", ["main", "train.py", "tools/clean.sh", "a b", "ü%2F", "1", "x__y"])
@@ -260,6 +301,7 @@ def test_an_entry_point_of_any_name_has_a_path_that_prefect_can_read(
     )
     with pytest.raises(AttributeError, match="no entry point 'none'"):
         import_object(flow_path("none"))
+    assert import_object(flow_path(name, "system")).fn.__doc__.endswith(f"project {tmp_path.name!r}.")
 
 
 NATIVE = """
@@ -301,7 +343,6 @@ said = []
 for name, more in {"plain": {"params": {"words": "3", "m": 1, "k": 1}}, "sleeps": {"timeout": 12}}.items():
     try:
         run(name, **more)
-    assert import_object(flow_path(name, "system")).fn.__doc__.endswith(f"project {tmp_path.name!r}.")
     except (ProjectError, ProjectRunFailed) as error:
         said.append([type(error).__name__, str(error)])
 late = [one for one in search_runs("") if one.name == "sleeps"]
