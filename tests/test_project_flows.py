@@ -347,7 +347,8 @@ for name, more in {"plain": {"params": {"words": "3", "m": 1, "k": 1}}, "sleeps"
         said.append([type(error).__name__, str(error)])
 late = [one for one in search_runs("") if one.name == "sleeps"]
 with get_client(sync_client=True) as client:
-    states = [client.read_flow_run(one.id).state.type for one in late]
+    states = [(state.type, state.name) for one in late if (state := client.read_flow_run(one.id).state)]
+kept = [one.path for run in late for one in list_artifacts(run.id) if one.path.startswith("project/")]
 print(json.dumps({
     "plain": [done.result, done.flow_run_id == done.run_id, plain.status, plain.metrics,
               plain.params, plain.experiment],
@@ -355,7 +356,7 @@ print(json.dumps({
     "artifacts": [one.path for one in list_artifacts(plain.id) if one.path == "project/output.txt"],
     "tracked": [other.result, tracked.status, tracked.experiment],
     "names": sorted(one.name for one in search_runs("")),
-    "late": [[one.status for one in late], states],
+    "late": [[one.status for one in late], states, sorted(kept)],
     "said": said,
 }))
 """
@@ -378,7 +379,8 @@ def test_flows_of_a_project_are_tracked_once_with_their_source(in_prefect: Calla
         " n=VALUE; it cannot take words: "
     )
     assert "it ran for longer than 12 seconds" in found["said"][1][1]
-    assert found["late"] == [["Crashed"], ["CRASHED"]], "what was ended from outside has not failed by itself"
+    assert found["late"][:2] == [["Failed"], [["FAILED", "TimedOut"]]], "like a command that takes too long"
+    assert "project/output.txt" in found["late"][2]
     assert_gone(folder)
 
 

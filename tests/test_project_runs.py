@@ -196,6 +196,23 @@ def test_a_command_that_fails_leaves_its_output_and_says_how_it_ended(home: Path
         run_project(folder, environment="system", report=lambda _: None)
 
 
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("Rscript-of-nobody plot.R; exit $?", "Rscript-of-nobody"),
+        ("/bin/sh -c 'python-of-nobody x.py'", "python-of-nobody"),
+        ("env python-of-nobody x.py", "python-of-nobody"),
+        ("./absent.sh", "./absent.sh"),
+        ("echo 'it: command not founded'; exit 127", None),
+    ],
+)
+def test_a_program_that_is_missing_is_named(home: Path, tmp_path: Path, command: str, missing: str | None) -> None:
+    with pytest.raises(ProjectRunFailed, match="ended with exit code 127") as caught:
+        run_project(project(tmp_path / "p", command), environment="system", report=lambda _: None)
+    said = f"there is no program {missing!r} in its environment: install or declare it"
+    assert (said in str(caught.value)) == (missing is not None)
+
+
 def test_all_that_is_wrong_is_said_at_once_and_nothing_starts(home: Path, tmp_path: Path) -> None:
     parameters = "{a: float, n: int, data: path, more: string}"
     folder = project(tmp_path / "p", "echo {a} {n} {data} {more}", parameters=parameters, requirements_txt="none==0\n")
@@ -225,7 +242,7 @@ def test_an_interrupt_ends_every_process_of_the_command(
     home: Path, tmp_path: Path, tree: Callable[[], list[psutil.Process]]
 ) -> None:
     folder = project(tmp_path / "p", family(tmp_path))
-    code = "import sys; from prefect_ml.flows.projects import execution; execution._GRACE = 1.0\n"
+    code = "import sys; from prefect_ml.flows.projects import execution; execution.GRACE = 1.0\n"
     code += "from prefect_ml.cli import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "run", str(folder), "--environment", "system"],

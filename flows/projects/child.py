@@ -6,7 +6,9 @@ import asyncio
 import inspect
 import json
 import logging
+import math
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ def main(request: Path, answer: Path) -> int:
     """Run the flow that the request file names and write the answer file; give the exit code."""
     asked = json.loads(request.read_text())
     try:
-        outcome = _run(asked["entry_point"], asked["params"])
+        outcome = _run(asked["entry_point"], asked["params"], asked.get("until"))
     except ProjectError as error:
         outcome = {"refused": str(error)}
     # A process edge: whatever the project's module or Prefect's client raises becomes the answer.
@@ -29,16 +31,23 @@ def main(request: Path, answer: Path) -> int:
     return 0 if "state" in outcome else 1
 
 
-def _run(entry_point: str, params: dict[str, Any]) -> dict[str, Any]:
+def _run(entry_point: str, params: dict[str, Any], until: float | None) -> dict[str, Any]:
     from ...tasks.track import is_tracked, track
 
     flow = _load(entry_point)
     flow = flow if is_tracked(flow) else track(flow)
-    state = flow(**_checked(flow, params), return_state=True)
+    values = _checked(flow, params)
+    left = None if until is None else max(round(until - time.time(), 1), 0.1)
+    bounded = left is not None and left < (flow.timeout_seconds or math.inf)
+    if bounded:  # so that Prefect ends it, and its run says why
+        flow.timeout_seconds = left
+    state = flow(**values, return_state=True)
     if inspect.iscoroutine(state):
         state = asyncio.run(state)
     flow_run_id = str(state.state_details.flow_run_id)
     if not state.is_completed():
+        if bounded and state.name == "TimedOut":
+            return {"run_id": flow_run_id, "flow_run_id": flow_run_id, "late": True}
         problem = f"flow run {flow_run_id} is {state.name}: {' '.join((state.message or '').split())}"
         return {"run_id": flow_run_id, "flow_run_id": flow_run_id, "failed": problem}
     result = _plain(state.result(raise_on_failure=False))

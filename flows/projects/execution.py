@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -16,19 +17,41 @@ from typing import Any
 from ...environments import Command, Realised
 from ...environments.uv import child_environ
 from ...errors import ProjectRunFailed
+from ...running import api_url
 from ...settings import Settings
 from ...store.artifacts import check_relative, join, put_file, put_folder
 from ...tasks.active import ActiveRun
 from ...tasks.log import log_dict, log_params, log_text, set_tags
 from .sources import digest_of
 
-__all__ = ["INPUTS", "LOCK", "OUTPUT", "Work", "child_variables", "execute", "followed", "keep_output"]
+__all__ = [
+    "GRACE",
+    "INPUTS",
+    "LOCK",
+    "OUTPUT",
+    "Work",
+    "child_variables",
+    "execute",
+    "followed",
+    "keep_output",
+    "too_late",
+]
 
 OUTPUT = "project/output.txt"
 INPUTS = "project/inputs.json"
 LOCK = "project/environment.lock"
-_GRACE = 10.0  # seconds that a command has for its own end when it is stopped; Prefect gives us 30 for ours
+GRACE = 10.0  # seconds that a command has for its own end when it is stopped; Prefect gives us 30 for ours
 _TURN = 0.2
+_NOT_FOUND = 127  # a shell's exit code where there is no such program
+_MISSING = re.compile(
+    r"(?:^|[\s:'\u2018])([^\s:'\u2018\u2019]+)['\u2019]?:(?: bad interpreter:)?"
+    r" (?:command not found|not found|No such file or directory)$"
+)
+# For the server that Prefect starts by itself where it knows none: its first start takes longer than it is given.
+_EPHEMERAL = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
 _LONGEST = 10_000  # characters of a line that go to logs; the artifact has all of them
 
 
@@ -86,14 +109,26 @@ def execute(run: ActiveRun, work: Work, report: Callable[[str], None]) -> None:
             code = followed(command, output, report, timeout=work.timeout, what=work.what)
         finally:
             keep_output(run.artifact_uri, output)
+        missing = _missing_program(output) if code == _NOT_FOUND else None
     set_tags({"exit_code": code}, run=run)
     if code:
-        raise ProjectRunFailed(f"{work.what} failed: its command {_ended(code)}; its output is the artifact {OUTPUT}.")
+        why = f", for there is no program {missing!r} in its environment: install or declare it" if missing else ""
+        raise ProjectRunFailed(
+            f"{work.what} failed: its command {_ended(code)}{why}; its output is the artifact {OUTPUT}."
+        )
     for path in work.outputs:
         _keep(run, work, path)
 
 
-def followed(command: Command, output: Path, report: Callable[[str], None], *, timeout: float | None, what: str) -> int:
+def followed(
+    command: Command,
+    output: Path,
+    report: Callable[[str], None],
+    *,
+    timeout: float | None,
+    what: str,
+    grace: float = 0.0,
+) -> int:
     """Write and report what a command prints until it ends, and give its exit code.
 
     Args:
@@ -102,23 +137,29 @@ def followed(command: Command, output: Path, report: Callable[[str], None], *, t
         report: Called with each line, from another thread.
         timeout: Seconds that it may take, or None.
         what: How messages name it.
+        grace: Seconds beyond those in which it may end by itself.
 
     Raises:
         ProjectRunFailed: It took too long.
     """
-    until = time.monotonic() + timeout if timeout else None
+    until = time.monotonic() + timeout + grace if timeout else None
     with ThreadPoolExecutor(1, "prefect-ml-output") as pool:
         reading = pool.submit(copy_context().run, _read, command, output, report)
         try:
             # In short turns: a thread that waits without end hears neither signals nor Prefect's timeout.
             while not wait([reading], timeout=_TURN).done:
                 if until and time.monotonic() >= until:
-                    raise ProjectRunFailed(f"{what} was stopped: it ran for longer than {timeout:g} seconds.")
+                    raise too_late(what, timeout)
             reading.result()
             return command.wait()
         except BaseException:  # a cancelled flow, an interrupt, a full disk
-            command.stop(grace=_GRACE)
+            command.stop(grace=GRACE)
             raise
+
+
+def too_late(what: str, timeout: float | None) -> ProjectRunFailed:
+    """Say that something was stopped because it took too long."""
+    return ProjectRunFailed(f"{what} was stopped: it ran for longer than {timeout:g} seconds.")
 
 
 def keep_output(artifact_uri: str, output: Path) -> None:
@@ -128,9 +169,12 @@ def keep_output(artifact_uri: str, output: Path) -> None:
 
 
 def child_variables(settings: Settings, source: Mapping[str, Any]) -> dict[str, str]:
-    """Give the variables by which a project's code finds the store, and what it is itself."""
+    """Give the variables by which a project's code finds the store, Prefect's server, and what it is itself."""
+    api = api_url(settings)
     return {
+        **_EPHEMERAL,
         **child_environ(),
+        **({"PREFECT_API_URL": api} if api else {}),
         "PYTHONUNBUFFERED": "1",
         "PREFECT_ML_HOME": str(settings.home),
         "PREFECT_ML_STORE_URL": settings.store_url,
@@ -164,3 +208,12 @@ def _shown(line: str) -> str:
 
 def _ended(code: int) -> str:
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def _missing_program(output: Path) -> str | None:
+    """Find in what a command has printed last which program its shell has not found."""
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - _LONGEST))
+        lines = file.read().decode(errors="replace").splitlines()
+    found = (_MISSING.search(line.rstrip()) for line in reversed(lines))
+    return next((one.group(1) for one in found if one), None)

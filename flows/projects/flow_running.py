@@ -6,26 +6,20 @@ import json
 import os
 import shlex
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...environments import Declared, Realised
 from ...errors import ProjectError, ProjectRunFailed, RunNotFound
-from ...running import api_url
 from ...store import get_run
 from ...store.artifacts import join, put_file
-from .execution import INPUTS, LOCK, child_variables, followed, keep_output
+from .execution import GRACE, INPUTS, LOCK, child_variables, followed, keep_output, too_late
 from .ready import Ready, declaration_for
 from .sources import workspace
 
 __all__ = ["check_flow", "run_flow"]
-
-# For the server that Prefect starts by itself where it knows none: its first start takes longer than it is given.
-_EPHEMERAL = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-}
 
 
 def run_flow(
@@ -47,13 +41,15 @@ def run_flow(
         tempfile.TemporaryDirectory(prefix="prefect-ml-run-") as exchange,
     ):
         request, answer = Path(exchange, "request.json"), Path(exchange, "answer.json")
-        request.write_text(_as_json({"entry_point": ready.point.flow, "params": {**ready.point.given, **params}}))
+        timeout = ready.asked.timeout
+        asked = {"entry_point": ready.point.flow, "params": {**ready.point.given, **params}}
+        request.write_text(_as_json({**asked, "until": time.time() + timeout if timeout else None}))
         words = ["python", "-m", "prefect_ml.flows.projects.child", str(request), str(answer)]
         command = realised.start(
             shlex.join(words), folder=place.folder, environ=_environ(ready, realised), reachable=(Path(exchange),)
         )
         output = Path(exchange, "output.txt")
-        code = followed(command, output, report, timeout=ready.asked.timeout, what=_what(ready))
+        code = followed(command, output, report, timeout=timeout, what=_what(ready), grace=GRACE)
         outcome: dict[str, Any] = json.loads(answer.read_text()) if answer.is_file() else {"code": code}
         _keep(ready, realised, params, outcome, output)
     return _judged(ready, outcome)
@@ -79,9 +75,7 @@ def _lacking(ready: Ready) -> ProjectError:
 
 
 def _environ(ready: Ready, realised: Realised) -> dict[str, str]:
-    environ = {**_EPHEMERAL, **child_variables(ready.settings, ready.source(realised))}
-    if url := api_url(ready.settings):
-        environ["PREFECT_API_URL"] = url
+    environ = child_variables(ready.settings, ready.source(realised))
     if ready.asked.experiment is not None:
         environ["PREFECT_ML_EXPERIMENT"] = ready.asked.experiment
     return environ
@@ -114,6 +108,8 @@ def _as_json(asked: Mapping[str, Any]) -> str:
 def _judged(ready: Ready, outcome: dict[str, Any]) -> dict[str, Any]:
     if problem := outcome.get("refused"):
         raise ProjectError(problem)
+    if outcome.get("late"):
+        raise too_late(_what(ready), ready.asked.timeout)
     if problem := outcome.get("failed"):
         raise ProjectRunFailed(f"{_what(ready)} failed: {problem}")
     if "code" in outcome:
