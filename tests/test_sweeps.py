@@ -193,7 +193,7 @@ def test_a_failed_sweep_says_what_the_first_trial_failed_with(home: Path) -> Non
             raise ValueError(f"{x} is\ntoo much")
         return x
 
-    with pytest.raises(ProjectRunFailed, match="All 1 trials .* have failed; trial-0 with 'ValueError: 1 is'"):
+    with pytest.raises(ProjectRunFailed, match=r"All 1 trials .* have failed; trial-0 with 'ValueError: 1 is'"):
         sweep(brittle, {"x": [1]}, method="grid")
     with pytest.raises(ProjectRunFailed, match="1 trials have failed, and 0 may; trial-1 with 'ValueError: 2 is'"):
         sweep(brittle, {"x": [0, 2]}, method="grid", max_failures=0)
@@ -500,51 +500,60 @@ def seen(in_prefect: Callable[..., Any], tmp_path_factory: pytest.TempPathFactor
 
 
 TRIED_AGAIN = """
-import json
+import _thread, json
 from prefect import flow
-from prefect_ml import current_run, log_metric, search_runs, sweep, track
+from prefect_ml import log_metric, search_runs, sweep, track
 from prefect_ml.store import as_json
 from prefect_ml.store.reuses import reused_runs
 
-calls, found = [], {"plain": [], "tracked": [], "other": []}
-fails = {"plain": 1, "tracked": 1}
+calls, found, interrupted = [], [], []
 
 def train(x, which):
     calls.append([which, x])
-    if which in fails and x == 2 and fails[which]:
-        fails[which] -= 1
-        raise KeyboardInterrupt if which == "plain" else RuntimeError(which)
+    if which == "tracked" and x == 2:
+        raise RuntimeError("never")
     log_metric("loss", x)
+    if which == "plain" and x == 2 and not interrupted:
+        interrupted.append(x)
+        _thread.interrupt_main()
 
 def swept(which, **more):
     try:
-        found[which].append(sweep(train, {"x": [1, 2, 3], "which": [which]}, method="grid", objective="loss", **more).run_id)
+        axes = {"x": [1, 2, 3], "which": [which]}
+        found.append([which, sweep(train, axes, method="grid", objective="loss", name=which, **more).run_id])
     except BaseException as error:
-        found[which].append(type(error).__name__)
+        found.append([which, type(error).__name__])
         raise RuntimeError("the flow fails") from error
+
+def told(flow):
+    calls.clear(), found.clear()
+    state = flow(return_state=True)
+    sweeps = search_runs(f"tags.sweep = 'true' and name in ({', '.join(repr(name) for name, _ in found)})")
+    parents = {run.parent_id for run in sweeps}
+    return {"state": state.type.value, "calls": list(calls), "found": list(found),
+            "sweeps": {run.id: as_json(run) for run in sweeps},
+            "trials": {run.id: [as_json(one) for one in search_runs(f"parent_id = '{run.id}'", order_by=["name"])]
+                       for run in sweeps},
+            "reused": [one.run_id for parent in parents for one in reused_runs(parent)]}
 
 @flow(retries=1)
 def plain():
-    swept("other")
+    swept("first")
     swept("plain")
 
 @flow(retries=1)
-@track(experiment="again")
+@track(experiment="tracked")
 def tracked():
-    swept("other")
-    swept("other")
+    swept("twice")
+    swept("twice")
     swept("tracked", max_failures=0)
 
 if __name__ == "__main__":
-    plain()
-    below = search_runs("tags.sweep = 'true'", limit=100)
-    out = {"found": dict(found), "calls": list(calls), "sweeps": [as_json(run) for run in below],
-           "trials": {run.id: [as_json(one) for one in search_runs(f"parent_id = '{run.id}'")] for run in below},
-           "reused": [one.run_id for one in reused_runs(below[0].parent_id)]}
-    found["other"] = []
-    tracked(return_state=True)
-    out["again"] = dict(found)
-    out["runs"] = [as_json(run) for run in search_runs(experiments=["again"], limit=100)]
+    out = {"plain": told(plain), "tracked": told(tracked)}
+    late = sweep(train, {"x": [1, 2, 3], "which": ["late"]}, method="grid", objective="loss", timeout=0,
+                 name="late")
+    again = sweep(train, resume=late.run_id)
+    out["late"] = [late.run_id, again.run_id, [as_json(run) for run in again.trials]]
     print(json.dumps(out))
 """
 
@@ -555,7 +564,48 @@ def tried_again(in_prefect: Callable[..., Any], tmp_path_factory: pytest.TempPat
 
 
 def test_a_flow_that_is_tried_again_goes_on_with_its_sweeps(tried_again: dict[str, Any]) -> None:
-    print(json.dumps(tried_again, indent=1))
+    told = tried_again["plain"]
+    assert told["state"] == "COMPLETED"
+    (_, first), (_, error), (_, again), (_, resumed) = told["found"]
+    assert (first, error) == (again, "KeyboardInterrupt")
+    assert told["calls"] == [["first", 1], ["first", 2], ["first", 3], ["plain", 1], ["plain", 2], ["plain", 3]]
+    assert {(run_id, run["status"], run["attempt"]) for run_id, run in told["sweeps"].items()} == {
+        (first, "Completed", 1),
+        (resumed, "Completed", 1),
+    }
+    assert len({run["parent_id"] for run in told["sweeps"].values()} - {None}) == 1, "the run of the flow"
+    for trials in told["trials"].values():
+        assert [(one["name"], one["status"], one["attempt"]) for one in trials] == [
+            (f"trial-{number}", "Completed", 1) for number in range(3)
+        ]
+    assert len({one["flow_run_id"] for one in told["trials"][resumed]}) == 2, "each flow run shows what it has run"
+    assert set(told["reused"]) == {first, resumed}
+
+
+def test_equal_sweeps_stay_apart_and_what_has_failed_stays_so_when_a_flow_is_tried_again(
+    tried_again: dict[str, Any],
+) -> None:
+    told = tried_again["tracked"]
+    assert told["state"] == "FAILED"
+    (_, one), (_, other), *_ = told["found"]
+    assert one != other
+    assert told["found"] == [["twice", one], ["twice", other], ["tracked", "ProjectRunFailed"]] * 2
+    assert told["calls"] == [["twice", 1], ["twice", 2], ["twice", 3]] * 2 + [["tracked", 1], ["tracked", 2]]
+    assert sorted(len(trials) for trials in told["trials"].values()) == [2, 3, 3], "none is superseded"
+
+
+def test_a_sweep_that_is_resumed_in_prefect_is_another_flow_run_and_the_same_run(
+    laptop: Any, tried_again: dict[str, Any]
+) -> None:
+    begun, resumed, trials = tried_again["late"]
+    assert resumed == begun
+    assert {one["parent_id"] for one in trials} == {begun}
+    (flow_run_id,) = {one["flow_run_id"] for one in trials}
+    assert flow_run_id != begun
+    flow_run = httpx.get(f"{laptop.api_url}/flow_runs/{flow_run_id}", timeout=30).json()
+    assert (flow_run["name"], flow_run["state"]["type"]) == ("late", "COMPLETED")
+    (progress,) = [one for one in asked(laptop, "artifacts", flow_run_id) if one["type"] == "progress"]
+    assert (progress["key"], progress["data"]) == (f"sweep-{begun}", 100.0)
 
 
 def asked(laptop: Any, what: str, flow_run_id: str) -> list[dict[str, Any]]:

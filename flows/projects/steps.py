@@ -101,7 +101,7 @@ def step(  # noqa: PLR0913 - all but the first two by name
     Inside a Prefect flow it is a task run; `submit_step` does the same and does not wait.
 
     Args:
-        entry_point: Which entry point; one with a command.
+        entry_point: Which one; it has a command.
         params: Values of its parameters. A `path` may be `StepRun.artifact(...)` or any URL: its content counts, and
             not its address.
         uri: Folder or URL of the project.
@@ -117,8 +117,8 @@ def step(  # noqa: PLR0913 - all but the first two by name
         ProjectError: There is no such entry point, or a parameter's value does not fit.
         ProjectRunFailed: It ran and failed.
     """
-    about = {"uri": uri, "version": version, "environment": environment, "timeout": timeout}
-    wanted = _wanted(entry_point, params, **about, code=code, outputs=outputs, refresh=refresh, **options)
+    about = {"uri": uri, "version": version, "code": code, "outputs": outputs, "environment": environment}
+    wanted = _wanted(entry_point, params, {**about, "timeout": timeout, "refresh": refresh, **options})
     if flow_run_id():
         return _outcome(_task_of(wanted)(wanted))
     if options:
@@ -136,31 +136,24 @@ def submit_step(entry_point: str, params: Mapping[str, Any] | None = None, **opt
         raise ProjectError(
             "submit_step needs a Prefect flow around it; call step, or decorate the function with @flow."
         )
-    wanted = _wanted(entry_point, params, **options)
+    wanted = _wanted(entry_point, params, options)
     return _task_of(wanted).submit(wanted)
 
 
-def _wanted(  # noqa: PLR0913 - the arguments of `step`
-    entry_point: str,
-    params: Mapping[str, Any] | None,
-    *,
-    uri: str = ".",
-    version: str | None = None,
-    code: Sequence[str] = (),
-    outputs: Sequence[str] = (),
-    environment: str | None = None,
-    timeout: float | None = None,
-    refresh: bool = False,
-    **options: Any,
-) -> _Step:
-    outputs = tuple(_checked_output(path) for path in _listed("outputs", outputs))
-    code = _listed("code", code)
-    if flow_run_id():
-        require_run("step", None)  # so that the flow has a run, which shows what was reused
+def _wanted(entry_point: str, params: Mapping[str, Any] | None, given: Mapping[str, Any]) -> _Step:
+    """Sort what `step` was given by name; what it does not know is an option of `prefect.task`."""
+    options = dict(given)
+    uri = options.pop("uri", ".")
     # Where a task runner's worker is at home, nobody knows.
     place = os.path.abspath(uri) if os.path.isdir(uri) else str(uri)
-    asked = Asked(place, entry_point, version, environment, None, timeout)
-    return _Step(asked, dict(params or {}), code, outputs, refresh, options)
+    version, kind, timeout = (options.pop(name, None) for name in ("version", "environment", "timeout"))
+    code = _listed("code", options.pop("code", ()))
+    outputs = tuple(_checked_output(path) for path in _listed("outputs", options.pop("outputs", ())))
+    refresh = options.pop("refresh", False)
+    if flow_run_id():
+        require_run("step", None)  # so that the flow has a run, which shows what was reused
+    asked = Asked(place, entry_point, version, kind, None, timeout)
+    return _Step(asked, dict(params or {}), code=code, outputs=outputs, refresh=refresh, options=options)
 
 
 def _listed(name: str, paths: Sequence[str]) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ class Course:
             raise ProjectError(f"Sweep {before.id} is one of {swept!r}, not of {target.name!r}; begin another sweep.")
         if isinstance(target, ProjectTarget) and version:  # a branch may have moved meanwhile
             target = replace(target, version=version)
-        return replace(self, target=target, resume=before.id)
+        return replace(self, target=target, name=before.name, resume=before.id)
 
     def run(self, pool: Pool) -> SweepResult:
         """Run every trial in the pool.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,14 @@ from ...errors import ProjectError
 from ...running import flow_run, is_api_known
 from ...settings import load_settings
 from ...store import Run, Store, current_store, get_run
+from ...tasks.active import current_run, entered
 from .control import Limits
 from .course import Course
 from .earlier import adopt, begun_before, key_of
 from .plan import Asked, make_plan, plan_of
 from .pools import LocalPool, PrefectPool, task_runner_of
 from .result import SweepResult
-from .target import FlowTarget, SentTarget, Target, target_of
+from .target import FunctionTarget, SentTarget, Target, target_of
 from .trial import is_lost
 
 __all__ = ["sweep"]
@@ -128,7 +130,9 @@ def _in_prefect(course: Course, task_runner: Any, sent: SentTarget) -> SweepResu
         validate_parameters=False,
         persist_result=False,  # else Prefect may answer the sweep of a flow that is tried again, which is ours to do
     )
-    with temporary_settings(updates={PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}):
+    outer = current_run()  # which Prefect may know of only: the sweep's run is below it
+    around = entered(outer) if outer else nullcontext()
+    with around, temporary_settings(updates={PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}):
         make(body)(**course.plan.as_params(), parallel=course.limits.parallel)
     assert here.result is not None
     return here.result
@@ -155,7 +159,9 @@ class _Here:
 
 def _is_local(target: Target, task_runner: Any) -> bool:
     """Whether to do without Prefect: where it has no API, and nothing of it was asked for."""
-    if isinstance(target, FlowTarget) or (task_runner is not None and task_runner not in _LOCAL):
+    if (isinstance(target, FunctionTarget) and target.is_flow) or (
+        task_runner is not None and task_runner not in _LOCAL
+    ):
         return False
     return flow_run() is None and not is_api_known(load_settings())
 

@@ -18,18 +18,22 @@ from ...tasks.capture import entry_point_of, source_file_of
 from ...tasks.track import track
 from .space import Space, sample
 
-__all__ = ["FlowTarget", "FunctionTarget", "ProjectTarget", "SentTarget", "Target", "target_of"]
+__all__ = ["FunctionTarget", "ProjectTarget", "SentTarget", "Target", "target_of"]
 
 
 @dataclass(frozen=True)
 class FunctionTarget:
-    """A function; a trial's run is the run of its call."""
+    """A function, or a Prefect flow.
+
+    The run of a function's call is the trial's. A flow run has a run of its own below it, if it is tracked.
+    """
 
     fn: Callable[..., Any]
     name: str
     entry_point: str | None = None
     file: str | None = None
     experiment: str | None = None
+    is_flow: bool = False
     version: None = None
 
     def call(self, params: Mapping[str, Any]) -> Any:
@@ -43,33 +47,7 @@ class FunctionTarget:
         Raises:
             ProjectError: It cannot be called so.
         """
-        _check_call(self.name, self.fn, list(space))
-        return self
-
-
-@dataclass(frozen=True)
-class FlowTarget:
-    """A Prefect flow; its flow run has a run of its own below the trial's, if it is tracked."""
-
-    flow: Any
-    name: str
-    entry_point: str | None = None
-    file: str | None = None
-    experiment: str | None = None
-    version: None = None
-
-    def call(self, params: Mapping[str, Any]) -> Any:
-        """Run it."""
-        result = self.flow(**params)
-        return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
-
-    def checked(self, space: Space) -> FlowTarget:
-        """Refuse parameters that it does not take, or that it lacks.
-
-        Raises:
-            ProjectError: It cannot be called so.
-        """
-        _check_call(self.name, self.flow.fn, list(space))
+        _check_call(self.name, getattr(self.fn, "fn", self.fn) if self.is_flow else self.fn, list(space))
         return self
 
 
@@ -131,7 +109,7 @@ class ProjectTarget:
         return self if ready.fetched.in_place else replace(self, version=ready.fetched.commit)
 
 
-Target = FunctionTarget | FlowTarget | ProjectTarget
+Target = FunctionTarget | ProjectTarget
 
 
 class SentTarget:
@@ -178,7 +156,7 @@ def target_of(given: Any, entry_point: str, environment: str | None, version: st
     if version is not None:
         raise ProjectError("Only projects have versions; leave the version out.")
     if fn is not given and hasattr(given, "flow_run_name"):
-        return FlowTarget(given, given.name, entry_point_of(fn), source_file_of(fn))
+        return FunctionTarget(given, given.name, entry_point_of(fn), source_file_of(fn), is_flow=True)
     if not callable(fn):
         raise ProjectError(f"A sweep runs a function, a flow or a project, not {type(given).__name__}.")
     return _function(fn)
