@@ -10,6 +10,8 @@ import click
 from .output import json_option, print_json, show_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..environments.kept import Kept
 
 __all__ = ["environments"]
@@ -47,9 +49,10 @@ def gc_command(older_than: float, dry_run: bool, as_json: bool) -> None:
     settings = load_settings()
     removed = collect_environments(settings.environments, older_than_days=older_than, dry_run=dry_run)
     copies = collect_checkouts(settings, older_than, dry_run=dry_run)
-    _show(removed, as_json, empty=f"No environment is unused for {older_than:g} days.")
     if as_json:
+        print_json([*map(_record, removed), *map(_copy_record, copies)])
         return
+    _show(removed, as_json, empty=f"No environment is unused for {older_than:g} days.")
     said = "would be removed" if dry_run else "removed"
     if removed:
         click.echo(f"{len(removed)} {said}, {sum(kept.size for kept in removed) / 1e6:.0f} MB.")
@@ -67,6 +70,12 @@ def _show(found: list[Kept], as_json: bool, *, empty: str) -> None:
 
 def _record(kept: Kept) -> dict[str, Any]:
     return {**asdict(kept), "last_used": kept.last_used.isoformat(), "path": str(kept.path)}
+
+
+def _copy_record(path: Path) -> dict[str, Any]:
+    """Describe a copy of a project or an input in the words of environments; what is not known of it is null."""
+    unknown = dict.fromkeys(("last_used", "size"))
+    return {"digest": path.name, "kind": "copy", "origin": "", **unknown, "in_use": False, "path": str(path)}
 
 
 def _size(size: int) -> str:

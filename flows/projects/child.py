@@ -12,9 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ...errors import PrefectMLError, ProjectError
+from ...errors import PrefectMLError, ProjectError, ServiceError, SettingsError, StoreError
+from .logs import told_once
 
 __all__ = ["main"]
+
+# Of other errors of ours the traceback shows the line of the project that is to be mended.
+_TOLD = (ProjectError, StoreError, SettingsError, ServiceError)
 
 
 def main(request: Path, answer: Path) -> int:
@@ -41,9 +45,10 @@ def _run(entry_point: str, params: dict[str, Any], until: float | None) -> dict[
     bounded = left is not None and left < (flow.timeout_seconds or math.inf)
     if bounded:  # so that Prefect ends it, and its run says why
         flow.timeout_seconds = left
-    state = flow(**values, return_state=True)
-    if inspect.iscoroutine(state):
-        state = asyncio.run(state)
+    with told_once(*_TOLD):
+        state = flow(**values, return_state=True)
+        if inspect.iscoroutine(state):
+            state = asyncio.run(state)
     flow_run_id = str(state.state_details.flow_run_id)
     if not state.is_completed():
         if bounded and state.name == "TimedOut":

@@ -16,7 +16,7 @@ from ...errors import ProjectError, ProjectRunFailed, RunNotFound
 from ...store import get_run
 from ...store.artifacts import join, put_file
 from .execution import GRACE, INPUTS, LOCK, child_variables, followed, keep_output, too_late
-from .ready import Ready, declaration_for
+from .ready import Ready
 from .sources import workspace
 
 __all__ = ["check_flow", "run_flow"]
@@ -61,7 +61,7 @@ def check_flow(ready: Ready) -> None:
     Raises:
         ProjectError: It will not.
     """
-    declared = ready.declared or declaration_for(ready.project, ready.asked.environment)
+    declared = ready.declaration()
     if isinstance(declared, Declared) and declared.kind != "system" and not declared.with_prefect_ml:
         raise _lacking(ready)
 

@@ -1,15 +1,59 @@
-"""Lines of output as records of Prefect's log: many lines to a record, or the server would be at it for minutes."""
+"""Prefect's log: lines of output as few records, and on the terminal no traceback of what is told in a sentence."""
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
-__all__ = ["joined"]
+from ...errors import PrefectMLError
+
+__all__ = ["joined", "told_once"]
 
 _WAIT = 0.5  # seconds in which lines are gathered
 _LARGEST = 50_000  # characters of a record; Prefect drops those of a million
+
+
+@contextmanager
+def told_once(*kinds: type[PrefectMLError]) -> Generator[None]:
+    """Keep off the terminal what Prefect says of errors of these kinds: whoever catches one tells it in a sentence.
+
+    Prefect's own log, which its UI shows, has all of it.
+    """
+    consoles, told = list(_consoles()), _Told(kinds)
+    for console in consoles:
+        console.addFilter(told)
+    try:
+        yield
+    finally:
+        for console in consoles:
+            console.removeFilter(told)
+
+
+class _Told(logging.Filter):
+    """Drops the traceback of an error, and what repeats its sentence."""
+
+    def __init__(self, kinds: tuple[type[PrefectMLError], ...]) -> None:
+        super().__init__()
+        self._kinds = kinds
+        self._said: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, self._kinds):
+            self._said += [str(error), repr(str(error))[1:-1]]  # states show their messages as Python would
+            return False
+        text = record.getMessage()
+        return not any(said in text for said in self._said)
+
+
+def _consoles() -> Iterator[logging.Handler]:
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect", ""):
+        handlers = logging.getLogger(name).handlers
+        yield from (handler for handler in handlers if isinstance(handler, PrefectConsoleHandler))
 
 
 @contextmanager

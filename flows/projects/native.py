@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ProjectError
-from .logs import joined
+from ...errors import PrefectMLError, ProjectError
+from .logs import joined, told_once
 from .model import EntryPoint, Parameter
 from .ready import Asked, ProjectRun, Ready, prepare
 from .running import run_ready
@@ -62,7 +62,8 @@ def run_as_flow(ready: Ready, params: Mapping[str, Any], report: Callable[[str],
     written = {name: value for name, value in params.items() if value is not None}
     flow = flow_of(ready, written=written, report=report)
     names = {name: key for key, name in _names(ready.point, written).items()}
-    return flow(**{names[name]: _typed(ready.point, name, value) for name, value in written.items()})
+    with told_once(PrefectMLError):
+        return flow(**{names[name]: _typed(ready.point, name, value) for name, value in written.items()})
 
 
 def flow_of(

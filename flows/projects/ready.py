@@ -116,15 +116,21 @@ class Ready:
     declared: Declared | DeclaredImage | None = None
     place: Path | None = None
 
+    def declaration(self) -> Declared | DeclaredImage:
+        """Give the environment in words: one that is known from a lock, else what it declares or was asked for.
+
+        Raises:
+            EnvironmentFailed: There is none, or it cannot be built here.
+        """
+        return self.declared or declaration_for(self.project, self.asked.environment)
+
     def realised(self, report: Report) -> Realised:
-        """Make the environment real: one that is known from a lock, else what the project declares or was asked for.
+        """Make the environment real.
 
         Raises:
             EnvironmentFailed: It cannot be built.
         """
-        if self.declared is not None:
-            return realise(self.declared, root=self.settings.environments, report=report)
-        return realised_of(self.project, self.asked.environment, self.settings, report)
+        return realise(self.declaration(), root=self.settings.environments, report=report)
 
     def source(self, realised: Realised) -> dict[str, Any]:
         """Say where the code comes from, as records of runs do."""

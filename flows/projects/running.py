@@ -44,37 +44,44 @@ def run_project(  # noqa: PLR0913 - all but the first by name
 
     Args:
         uri: Folder, Git repository (`https://host/repo.git#sub/folder`), zip file, or fsspec URL of the project.
-        entry_point: Entry point of its `MLproject`, a deployment in its `prefect.yaml`, a flow function, a script; or
-            "main", which is also the only one of a project that has one.
+        entry_point: Entry point of its `MLproject`, a deployment in its `prefect.yaml`, a flow by its function or name,
+            or a script; "main" is also the only one of a project that has one.
         params: Values of its parameters; text is converted to what is declared.
         version: Branch, tag or commit.
         environment: Kind of environment, "uv", "conda", "docker" or "system", instead of the declared one.
         experiment: Experiment of the runs that name none.
         timeout: Seconds after which it is stopped and has failed.
         credentials: Prefect block that reads a private repository, such as `github-credentials/mine`.
-        report: Called with each line that the build and the project print; by default they go to Prefect's log, or to
-            standard error outside of Prefect.
+        report: Called with each line that the build and the project print, in place of Prefect's log or standard error.
 
     Raises:
         ProjectError: There is no such project, entry point or parameter, or a parameter's value does not fit.
         EnvironmentFailed: The environment cannot be built.
         ProjectRunFailed: It ran and failed.
     """
-    say = report or to_stderr
     uri = str(uri.absolute()) if isinstance(uri, Path) else uri
-    ready = prepare(Asked(uri, entry_point, version, environment, experiment, timeout, credentials), say)
-    given = dict(params or {})
-    if ready.point.flow:
-        check_flow(ready)
-        realised = ready.realised(say)
-        return ready.outcome(realised, run_flow(ready, realised, given, say))
-    check_params(ready.point, given, folder=ready.project.folder)  # before anything starts
+    asked = Asked(uri, entry_point, version, environment, experiment, timeout, credentials)
+    ready = prepare(asked, report or to_stderr)
+    run = _run_flow if ready.point.flow else _run_command
+    return run(ready, dict(params or {}), report)
+
+
+def _run_flow(ready: Ready, params: Mapping[str, Any], report: Report | None) -> ProjectRun:
+    say = report or to_stderr
+    check_flow(ready)
+    realised = ready.realised(say)
+    return ready.outcome(realised, run_flow(ready, realised, params, say))
+
+
+def _run_command(ready: Ready, params: Mapping[str, Any], report: Report | None) -> ProjectRun:
+    check_params(ready.point, params, folder=ready.project.folder)  # before anything starts
+    ready.declaration()
     if flow_run_id() is None and not is_api_known(ready.settings):
-        return run_ready(ready, given, say)
+        return run_ready(ready, params, report or to_stderr)
     from .native import run_as_flow
 
     try:
-        return run_as_flow(ready, given, report)
+        return run_as_flow(ready, params, report)
     except RuntimeError as error:
         if not str(error).startswith("Failed to reach API"):
             raise
