@@ -34,6 +34,7 @@ _COMMANDS = (
     _Lazy("status", "services", "Show what runs, and where."),
     _Lazy("agent", "services", "Own this host's endpoints; `up` starts it in the background."),
     _Lazy("run", "projects", "Run a project in its declared environment."),
+    _Lazy("sweep", "sweeps", "Run a project with many parameters, to find the best."),
     _Lazy("init", "projects", "Write the deployments of a project's entry points."),
     _Lazy("runs", "runs", "List and show tracked runs."),
     _Lazy("experiments", "experiments", "List, create, rename, delete and restore experiments."),
