@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["init", "rerun", "run"]
 
+_UNKNOWN = "nothing that is recorded: look for random numbers, time, and what it reads beside its inputs"
 _KINDS = click.Choice(["uv", "conda", "docker", "system"])
 _timeout = click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds until it is stopped.")
 _credentials = click.option(
@@ -120,7 +121,7 @@ def _show(verdict: Verdict) -> None:
             "Run": verdict.run_id,
             "Again": verdict.again,
             "Metrics": "\n".join(differences),
-            "Changed": "\n".join(verdict.changed),
+            "Changed": "\n".join(verdict.changed) or (_UNKNOWN if differences else ""),
             "Missing": "\n".join(verdict.missing),
         }
     )

@@ -123,6 +123,23 @@ def test_a_default_input_is_that_of_the_commit(project: Path) -> None:
     assert get_run(str(verdict.again)).metrics["value"] == pytest.approx(0.2)
 
 
+def test_a_default_input_that_git_ignores_is_taken_from_the_folder(project: Path) -> None:
+    described = PROJECT.replace("default: data.csv", "default: raw/data.csv")
+    (project / "MLproject").write_text(described)
+    (project / ".gitignore").write_text("__pycache__/\nraw/\n")
+    (project / "raw").mkdir()
+    (project / "raw" / "data.csv").write_text("3")
+    commit(project)
+    done = run(project)
+    verdict = again(done)
+    assert (verdict.outcome, verdict.changed) == ("reproduced", ())
+    assert get_run(str(verdict.again)).params == get_run(done.run_id).params
+    (project / "raw" / "data.csv").write_text("4")
+    impossible(done.run_id, "The input 'data' (raw/data.csv) has changed")
+    (project / "raw" / "data.csv").unlink()
+    impossible(done.run_id, "The input 'data' is gone")
+
+
 def test_what_differs_is_named_with_how_much(project: Path, tmp_path: Path) -> None:
     secret = tmp_path / "state"
     secret.write_text("1")
@@ -209,8 +226,10 @@ def test_a_folder_that_is_gone_is_had_again_from_its_remote(project: Path, tmp_p
     assert rerun(second.id, report=lambda _: None).outcome == "reproduced"
     shutil.rmtree(bare)
     shutil.rmtree(tmp_path / "home" / "projects")
-    impossible(done.run_id, f"Its commit {source.commit} cannot be had from {part}: There is no project folder")
-    impossible(done.run_id, f"cannot be had from file://{bare}#parts/a.b: There is no repository at")
+    impossible(done.run_id, f"The folder {part} is gone.")
+    impossible(
+        done.run_id, f"Its commit {source.commit} cannot be had from file://{bare}#parts/a.b: There is no repository at"
+    )
 
 
 def test_a_commit_that_was_never_pushed_is_missed_on_the_remote(project: Path, tmp_path: Path) -> None:

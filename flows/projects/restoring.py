@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ def as_it_was(run: Run, settings: Settings, credentials: str | None, report: Rep
             _patch(run, again, place / ".changes.patch")
             project = read_project(folder)
             point = project.find(asked.entry_point)
+            _copy_ignored(run.source, given, point, again)
             given = replace(given, params=_without_own(given, point, folder))
             if missing := list(_changed_inputs(given, point, folder)):
                 raise Missing(*missing)
@@ -122,7 +124,9 @@ def _fetched(source: Source, settings: Settings, credentials: str | None, report
         try:
             return fetch(place, version=source.commit, settings=settings, report=report, credentials=login)
         except ProjectError as error:
-            missing.append(f"Its commit {source.commit} cannot be had from {place.removeprefix('git+')}: {error}")
+            gone = is_folder and not os.path.isdir(place.partition("#")[0])
+            had = f"Its commit {source.commit} cannot be had from {place.removeprefix('git+')}: {error}"
+            missing.append(f"The folder {place} is gone." if gone else had)
     raise Missing(*missing)
 
 
@@ -140,6 +144,30 @@ def _places(source: Source) -> Generator[tuple[str, bool]]:
     if remote:
         # Of a path on this machine the repository counts, and not its files as they are.
         yield f"git+{Path(remote).as_uri() if os.path.isabs(remote) else remote}{part}", False
+
+
+def _copy_ignored(source: Source, given: Given, point: EntryPoint, fetched: Fetched) -> None:
+    """Copy defaults of type path that lie in the user's own folder and in no commit, such as data that Git ignores."""
+    project, _, subfolder = (source.project or "").partition("#")
+    for name in given.digests:
+        default = point.parameters[name].default if name in point.parameters else None
+        if not os.path.isabs(project) or default is None or given.params.get(name) != default or _URL.match(default):
+            continue
+        there, here = Path(project, subfolder, default), fetched.folder / default
+        if there.exists() and not here.exists() and here.resolve().is_relative_to(fetched.root.resolve()):
+            try:
+                _copy(there, here)
+            except OSError as error:
+                reason = error.strerror or "not all files can be read"
+                raise Missing(f"The input {name!r} cannot be copied from {there} ({reason}).") from error
+
+
+def _copy(there: Path, here: Path) -> None:
+    here.parent.mkdir(parents=True, exist_ok=True)
+    if there.is_dir():
+        shutil.copytree(there, here)
+    else:
+        shutil.copy2(there, here)
 
 
 def _without_own(given: Given, point: EntryPoint, folder: Path) -> dict[str, Any]:
