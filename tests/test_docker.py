@@ -356,6 +356,10 @@ def test_what_docker_cannot_give_is_said_in_one_sentence(
     folder = project(tmp_path / "p")
     with pytest.raises(EnvironmentFailed, match=r"'127\.0\.0\.1:9/no/such:image', which is not on this machine"):
         ready(folder, "127.0.0.1:9/no/such:image")
+    monkeypatch.setenv("PREFECT_ML_DOCKER_BASE", "127.0.0.1:9/no/such:base")
+    (folder / "requirements.txt").write_text("tabulate==0.9.0\n")
+    with pytest.raises(EnvironmentFailed, match=r"such:base', which is not .*; set PREFECT_ML_DOCKER_BASE to an image"):
+        ready(folder)
     with pytest.raises(EnvironmentFailed, match="is no lock of an image"):
         declared_image_of_lock("# prefect-ml environment: uv\n", folder=folder, origin="a lock")
 
