@@ -42,6 +42,8 @@ Messages are one sentence that says what happened and what to do. `exit_code` is
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 __all__ = [
@@ -241,21 +243,29 @@ class ModelNotFound(RegistryError, LookupError):
 
     exit_code = 2
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
         self.name = name
-        super().__init__(f"There is no registered model {name!r}; `prefect-ml models list` shows those that exist.")
+        super().__init__(
+            f"There is no registered model {name!r}{_did_you_mean(name, known)};"
+            " `prefect-ml models list` shows those that exist."
+        )
 
 
 class VersionNotFound(RegistryError, LookupError):
-    """The registered model has no such version."""
+    """The registered model has no such version; `known` says which it has, by number, stage and alias."""
 
     exit_code = 2
 
-    def __init__(self, name: str, version: object) -> None:
+    def __init__(self, name: str, version: object, known: str = "") -> None:
         self.name = name
         self.version = version
-        what = f"has no version {version}" if str(version).isdecimal() else f"has no version in stage {version}"
-        super().__init__(f"Model {name!r} {what}; `prefect-ml models show {name}` lists its versions.")
+        wanted = str(version)
+        if wanted.startswith("@"):
+            what = f"has no alias {wanted[1:]!r}"
+        else:
+            what = f"has no version {version}" if wanted.isdecimal() else f"has no version in stage {version}"
+        rest = f"it has {known}" if known else f"`prefect-ml models show {name}` lists its versions"
+        super().__init__(f"Model {name!r} {what}; {rest}.")
 
 
 class UnknownStage(RegistryError, ValueError):
@@ -263,10 +273,11 @@ class UnknownStage(RegistryError, ValueError):
 
     exit_code = 2
 
-    def __init__(self, stage: str, known: tuple[str, ...]) -> None:
+    def __init__(self, stage: str, known: tuple[str, ...], aliases: Iterable[str] = ()) -> None:
         self.stage = stage
         self.known = known
-        super().__init__(f"There is no stage {stage!r}; the stages are {', '.join(known)}.")
+        near = (*known, *(f"@{alias}" for alias in aliases))
+        super().__init__(f"There is no stage {stage!r}{_did_you_mean(stage, near)}; the stages are {', '.join(known)}.")
 
 
 class StageConflict(RegistryError):
@@ -348,6 +359,13 @@ def _around(text: str, column: int) -> str:
         return text
     start = max(0, column - 40)
     return f"{'…' * (start > 0)}{text[start : column + 40]}{'…' * (column + 40 < len(text))}"
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Name what is spelled like a name, however its letters are cased."""
+    folded = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=3)
+    return f" (did you mean {' or '.join(repr(folded[one]) for one in close)}?)" if close else ""
 
 
 def _holder(version: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .aliases import delete_alias, set_alias
 from .events import model_history
 from .outbox import backlog, relay_pending
 from .records import ModelEvent, ModelVersion, RegisteredModel
@@ -21,6 +22,7 @@ __all__ = [
     "RegisteredModel",
     "backlog",
     "canonical_stage",
+    "delete_alias",
     "get_model",
     "get_model_version",
     "holder_of",
@@ -32,4 +34,5 @@ __all__ = [
     "search_model_versions",
     "search_models",
     "served_holders",
+    "set_alias",
 ]

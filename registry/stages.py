@@ -7,14 +7,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..errors import RegistryError, StageConflict, VersionNotFound
+from ..errors import RegistryError, StageConflict
 from ..store import Store, current_store, schema
 from .events import Change, append_event, read_event
 from .records import ModelEvent
 from .rules import EXCLUSIVE_STAGES, SERVED_STAGES, canonical_stage
-from .versions import get_model
+from .versions import check_version, get_model
 
-__all__ = ["UNSET", "holder_of", "promote", "served_holders"]
+__all__ = ["UNSET", "holder_of", "lock_model", "promote", "served_holders"]
 
 _h = schema.stage_holders.c
 
@@ -46,7 +46,7 @@ def promote(
     stage = canonical_stage(to)
     get_model(name, store=store)
     with store.write() as connection:
-        _lock(connection, name)
+        lock_model(connection, name)
         _check_ready(connection, name, version)
         holder = _holder(connection, name, stage)
         actual = holder.version if holder else None
@@ -106,17 +106,14 @@ def _place(connection: Connection, name: str, version: int, stage: str, event_id
         )
 
 
-def _lock(connection: Connection, name: str) -> None:
+def lock_model(connection: Connection, name: str) -> None:
+    """Let the caller's transaction be the only one that changes this model until it ends."""
     table = schema.registered_models
     connection.execute(sa.select(table.c.name).where(table.c.name == name).with_for_update())
 
 
 def _check_ready(connection: Connection, name: str, version: int) -> None:
-    table = schema.model_versions
-    query = sa.select(table.c.status).where(table.c.name == name, table.c.version == version)
-    status = connection.execute(query).scalar()
-    if status is None:
-        raise VersionNotFound(name, version)
+    status = check_version(connection, name, version)
     if status != "Ready":
         raise RegistryError(f"Version {version} of model {name!r} is {status}; only a Ready version can be promoted.")
 

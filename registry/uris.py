@@ -29,7 +29,11 @@ class ModelSource:
 
 
 def resolve_model_uri(uri: str, *, store: Store | None = None) -> ModelSource:
-    """Give the folder that `runs:/<run_id>/<path>` or `models:/<name>/<version, stage or latest>` leads to.
+    """Give the folder that a reference to a logged or registered model leads to.
+
+    Args:
+        uri: `runs:/<run_id>/<path>`, `models:/<name>/<version, stage or latest>` or `models:/<name>@<alias>`.
+        store: Another store than the one that the settings name.
 
     Raises:
         BadReference: The URI has another form.
@@ -41,7 +45,10 @@ def resolve_model_uri(uri: str, *, store: Store | None = None) -> ModelSource:
         get_run(run_id, store=store)
         row = find_logged_model(run_id, path, store=store)
         return ModelSource(row.uri, row.digest, run_id)
-    if match := re.fullmatch(r"models:/+([^/@]+)/([^/]+)", uri):
+    if match := re.fullmatch(r"models:/+([^/@]+)(?:/|(?=@))([^/]+)", uri):
         version = get_model_version(*match.groups(), store=store)
         return ModelSource(version.uri, version.digest, version.run_id)
-    raise BadReference(f"{uri!r} names no model; use runs:/<run_id>/<path> or models:/<name>/<version or stage>.")
+    raise BadReference(
+        f"{uri!r} names no model; use runs:/<run_id>/<path>, models:/<name>/<version, stage or latest>"
+        " or models:/<name>@<alias>."
+    )

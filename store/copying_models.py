@@ -17,7 +17,8 @@ __all__ = ["check_models", "compare_models", "copy_models"]
 
 _events = schema.model_events
 _versions = schema.model_versions
-_NAMED = (schema.registered_models, _versions, _events, schema.stage_holders, schema.bentos)
+_POINTERS = (schema.stage_holders, schema.model_aliases)
+_NAMED = (schema.registered_models, _versions, _events, *_POINTERS, schema.bentos)
 
 
 def check_models(source: Connection, there: Connection) -> None:
@@ -36,7 +37,7 @@ def check_models(source: Connection, there: Connection) -> None:
 
 
 def copy_models(source: Connection, target: Store, carrier: ArtifactCopy | None) -> None:
-    """Bring over every model with its versions, events, stages and Bentos."""
+    """Bring over every model with its versions, events, stages, aliases and Bentos."""
     found = {table: _rows(source, table) for table in _NAMED}
     if carrier:
         uris = [row["uri"] for table in (_versions, schema.bentos) for row in found[table]]
@@ -45,7 +46,8 @@ def copy_models(source: Connection, target: Store, carrier: ArtifactCopy | None)
             found[table] = [{**row, "uri": carrier.moved(row["uri"])} for row in found[table]]
     with target.write() as there:
         names = [row["name"] for row in found[schema.registered_models]]
-        there.execute(sa.delete(schema.stage_holders).where(schema.stage_holders.c.name.in_(names)))
+        for table in _POINTERS:
+            there.execute(sa.delete(table).where(table.c.name.in_(names)))
         for table, rows in found.items():
             if rows:
                 insert_all_new(there, table, rows)

@@ -63,8 +63,11 @@ def find_logged_model(run_id: str, path: str, *, store: Store | None = None) -> 
     )
     with current_store(store).read() as connection:
         row = connection.execute(query).first()
+        others = connection.execute(sa.select(table.c.path).where(table.c.run_id == run_id).distinct()).scalars()
+        known = [] if row else sorted(others)
     if row is None:
-        raise ArtifactError(f"Run {run_id} has logged no model {path!r}; log one with prefect_ml.log_model first.")
+        there = f"it has logged {', '.join(map(repr, known))}" if known else "log one with prefect_ml.log_model first"
+        raise ArtifactError(f"Run {run_id} has logged no model {path!r}; {there}.")
     return LoggedModelRow(*row)
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "journals",
     "logged_models",
     "metadata",
+    "model_aliases",
     "model_events",
     "model_versions",
     "names",
@@ -276,6 +277,8 @@ logged_models = Table(
     Column("digest", Text, nullable=False, index=True),
     Column("flavor", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # sha256 of all that two models have in common when they differ only by the run that logged them.
+    Column("payload", Text, index=True),
 )
 
 registered_models = Table(
@@ -322,6 +325,16 @@ stage_holders = Table(
         sqlite_where=text("exclusive"),
         postgresql_where=text("exclusive"),
     ),
+)
+
+model_aliases = Table(
+    "model_aliases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("alias", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("event_id", Text, ForeignKey("model_events.id"), nullable=False),
+    ForeignKeyConstraint(["name", "version"], ["model_versions.name", "model_versions.version"]),
 )
 
 model_events = Table(
