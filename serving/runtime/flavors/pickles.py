@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import sys
 import sysconfig
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -19,34 +20,49 @@ __all__ = ["read_pickle", "write_pickle"]
 _REGISTRY = threading.Lock()  # cloudpickle keeps one list of modules per process
 
 
-def write_pickle(model: Any, path: Path) -> None:
+def write_pickle(model: Any, path: Path, *, outside: Callable[[Any], Any] | None = None) -> None:
     """Pickle a model to a file.
+
+    Args:
+        model: The model.
+        path: The file.
+        outside: Gives what stands in the pickle for an object that is kept elsewhere, such as an array in a file of
+            its own, and None for all others.
 
     Raises:
         ValueError: It holds something that cannot be pickled.
     """
     import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
+    buffer = io.BytesIO()
+    pickler: Any = cloudpickle.Pickler(buffer)
+    if outside is not None:
+        pickler.persistent_id = outside
     try:
         with _by_value(model):
-            data: bytes = cloudpickle.dumps(model)  # pyright: ignore[reportUnknownMemberType]
+            pickler.dump(model)
     except Exception as error:  # any object's own code runs here
         raise ValueError(
             f"this {type(model).__name__} cannot be pickled ({error}); leave out what belongs to this process,"
             " such as open files, locks and connections"
         ) from error
-    path.write_bytes(data)
+    path.write_bytes(buffer.getbuffer())
 
 
-def read_pickle(folder: Path, name: Any) -> Any:
+def read_pickle(folder: Path, name: Any, *, outside: Callable[[Any], Any] | None = None) -> Any:
     """Read a pickle of a model folder; this runs whatever it holds, so the caller has made sure of it.
+
+    `outside` gives the objects that are kept elsewhere, for what `write_pickle` had from its own.
 
     Raises:
         ValueError: It needs MLflow, which is not installed.
     """
     with inside(folder, name).open("rb") as file:
+        unpickler: Any = pickle.Unpickler(file)  # noqa: S301 - the caller has seen to the digest, and that it is trusted
+        if outside is not None:
+            unpickler.persistent_load = outside
         try:
-            return pickle.load(file)  # noqa: S301 - the caller has verified the manifest and that the digest is trusted
+            return unpickler.load()
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "mlflow":
                 raise
