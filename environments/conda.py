@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from ..errors import EnvironmentFailed
 from .declared import Declared, conda_tool
 from .environment import PIXI
@@ -30,7 +32,7 @@ def build_with_conda(declared: Declared, home: Path, report: Report) -> None:
         raise EnvironmentFailed("no micromamba, mamba, conda or pixi is on the PATH; install micromamba")
     with tempfile.TemporaryDirectory(prefix="prefect-ml-conda-") as temporary:
         file, constraints = Path(temporary, "environment.yaml"), Path(temporary, "constraints.txt")
-        file.write_text(declared.conda)
+        file.write_text(_for_pixi(declared.conda) if Path(tool).name == "pixi" else declared.conda)
         constraints.write_text(declared.constraints)
         environ = {**child_environ(), **_ALWAYS, "PIP_CONSTRAINT": str(constraints), "UV_CONSTRAINT": str(constraints)}
         for command in _commands(tool, file, home):
@@ -48,6 +50,13 @@ def _commands(tool: str, file: Path, home: Path) -> list[list[str]]:
         return [[tool, "init", "--import", str(file), str(home)], [tool, "install", "--manifest-path", manifest]]
     create = ["create"] if name == "micromamba" else ["env", "create"]
     return [[tool, *create, "--prefix", str(home), "--file", str(file)]]
+
+
+def _for_pixi(content: str) -> str:
+    """Leave out `nodefaults`, which pixi takes for the name of a channel; it asks no others than a file names."""
+    whole = yaml.safe_load(content)
+    channels = [channel for channel in whole.get("channels", []) if channel != "nodefaults"]
+    return yaml.safe_dump({**whole, "channels": channels}, sort_keys=False)
 
 
 def _run(command: list[str], environ: dict[str, str], cwd: Path, report: Report) -> None:

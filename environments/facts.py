@@ -116,8 +116,9 @@ def _conda_lock(records: list[dict[str, Any]], found: list[_Installed]) -> str:
     by_pip = [dist for dist in found if (dist.files.read_text("INSTALLER") or "").strip() not in ("", "conda")]
     pinned = [line.strip() for line in _pinned(dist for dist in by_pip if dist.name.lower() not in names)]
     dependencies: list[Any] = [f"{record['name']}={record['version']}={record['build']}" for record in records]
-    channels = dict.fromkeys(_channel(record) for record in records)
-    content = {"channels": list(channels), "dependencies": dependencies + ([{"pip": pinned}] if pinned else [])}
+    channels = list(dict.fromkeys(_channel(record) for record in records))
+    channels += [] if "defaults" in channels else ["nodefaults"]  # or else a tool asks its own channels as well
+    content = {"channels": channels, "dependencies": dependencies + ([{"pip": pinned}] if pinned else [])}
     return yaml.safe_dump(content, sort_keys=False)
 
 
