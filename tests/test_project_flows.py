@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 import yaml
@@ -98,6 +101,57 @@ def test_a_run_is_a_flow_run_where_a_server_is_known(
     assert params == {"alpha": "0.10", "n-trees": "007", "class": "a", "data": "train.py", "extra": "x y"}
     assert any(line.startswith("seen 0.10 007 a ") for line in logs)
     assert "oh" in logs
+
+
+def test_what_is_wrong_stands_on_the_terminal_once_and_whole_in_the_log_of_prefect(laptop: Any, wine: Path) -> None:
+    (wine / "MLproject").write_text("entry_points: {main: {command: rscript-of-nobody}}\n")
+    undeclared = laptop.run("run", str(wine))
+    assert undeclared.stderr.startswith(f"Error: The project {wine} declares no environment")
+    assert len(undeclared.stderr.splitlines()) == 1, "before any flow run starts"
+    failed = laptop.run("run", str(wine), "--environment", "system")
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    sentence = f"The entry point 'main' of {wine} failed: its command ended with exit code 127"
+    assert failed.stderr.count(sentence) == 1
+    assert f"Error: {sentence}, for there is no program 'rscript-of-nobody'" in failed.stderr
+    run_id = re.findall(r"/flow-run/(\S+)", failed.stderr)[0]
+    wanted = {"logs": {"flow_run_id": {"any_": [run_id]}, "level": {"ge_": 40}}}
+    with httpx.Client(timeout=60) as client:
+        for _ in range(100):
+            logs = client.post(f"{laptop.api_url}/logs/filter", json=wanted).json()
+            if logs:
+                break
+            time.sleep(0.1)
+    assert "Traceback" in logs[0]["message"]
+
+
+CALLS_A_FLOW = """
+import json, os
+from prefect import flow
+from prefect.runtime import flow_run
+@flow
+def inner(): return flow_run.get_id()
+if __name__ == "__main__":
+    print(json.dumps([os.environ.get("PREFECT_API_URL"), inner()]))
+"""
+RUN_SCRIPT = """
+import prefect, sys
+from prefect_ml import run_project
+run_project(sys.argv[1], entry_point="train.py", environment="system", report=print)
+"""
+
+
+def test_a_script_finds_the_server_that_up_started(laptop: Any, tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "train.py").write_text(CALLS_A_FLOW)
+    # Prefect is imported before, and knows no server: whoever starts the script has no flow run.
+    environ = {**laptop.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+    command = [sys.executable, "-c", RUN_SCRIPT, str(tmp_path / "p")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    url, inner = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
+    assert url == laptop.api_url
+    assert httpx.get(f"{url}/flow_runs/{inner}", timeout=60).json()["state"]["type"] == "COMPLETED"
 
 
 NESTED = """

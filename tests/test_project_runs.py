@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,20 @@ def test_the_command_line_runs_a_project(home: Path, tmp_path: Path) -> None:
 def only_failed() -> Run:
     (run,) = search_runs("status = 'Failed'")
     return run
+
+
+def test_collected_copies_of_projects_are_listed_in_json(home: Path, tmp_path: Path) -> None:
+    project(tmp_path / "p", "true")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.write(tmp_path / "p" / "MLproject", "MLproject")
+    run_project(str(tmp_path / "p.zip"), environment="system", report=lambda _: None)
+    dry = shown("environments", "gc", "--older-than", "0", "--dry-run", "--json")
+    found = [one for one in json.loads(dry.stdout) if one["kind"] == "copy"]
+    assert found
+    assert all(Path(one["path"]).is_relative_to(home) and Path(one["path"]).is_dir() for one in found)
+    gone = json.loads(shown("environments", "gc", "--older-than", "0", "--json").stdout)
+    assert [one for one in gone if one["kind"] == "copy"] == found
+    assert not any(Path(one["path"]).exists() for one in found)
 
 
 def test_a_server_that_is_not_there_is_named_in_one_sentence(home: Path, tmp_path: Path) -> None:
