@@ -110,7 +110,7 @@ def test_code_travels_with_the_model_and_leaves_no_bytecode_in_its_folder(tmp_pa
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (lambda folder: (folder / "model.pkl").write_bytes(b"other"), "model.pkl"),
+        (lambda folder: (folder / "model.skops").write_bytes(b"other"), "model.skops"),
         (lambda folder: (folder / "requirements.txt").unlink(), "requirements.txt"),
         (lambda folder: (folder / "sitecustomize.py").write_text("x = 1"), "sitecustomize.py"),
         (lambda folder: (folder / "MANIFEST.json").write_text("{}"), "MANIFEST.json"),
@@ -142,9 +142,9 @@ def test_a_logged_model_is_trusted_by_every_way_to_it(store: Store, estimator: L
     folder = Path(prefect_ml.get_model_version("iris", 1).uri)
     assert prefect_ml.load_model(folder).predict(ROWS[:1]).tolist() == [0]
     manifest = json.loads((folder / "MANIFEST.json").read_text())
-    manifest["files"]["model.pkl"]["size"] += 1
+    manifest["files"]["model.skops"]["size"] += 1
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
-    with pytest.raises(IntegrityError, match=r"MANIFEST\.json|model\.pkl"):
+    with pytest.raises(IntegrityError, match=r"MANIFEST\.json|model\.skops"):
         prefect_ml.load_model("models:/iris/1")
 
 

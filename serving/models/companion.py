@@ -16,7 +16,7 @@ from ..runtime.sources import COMPANION
 __all__ = ["write_companion"]
 
 _HOME = Path(flavors.__file__).parent
-_SHARED = ("base.py", "pickles.py")
+_SHARED = ("base.py", "pickles.py", "skopses.py")
 _DOOR = '''"""Loads the model in the folder above, for tools that know MLflow's format and not prefect-ml."""
 
 from __future__ import annotations

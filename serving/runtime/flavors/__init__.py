@@ -13,11 +13,21 @@ from typing import Any, cast
 
 from .base import Flavor, Loaded, Material, Written
 
-__all__ = ["Flavor", "Loaded", "Material", "Written", "flavor_in", "flavor_named", "flavor_names", "flavors"]
+__all__ = [
+    "Flavor",
+    "Loaded",
+    "Material",
+    "Written",
+    "flavor_in",
+    "flavor_named",
+    "flavor_names",
+    "flavors",
+    "settings_of",
+]
 
 _GROUP = "prefect_ml.flavors"
 # Libraries that follow scikit-learn's interface come before it, and what takes anything comes last.
-_OURS = ("sklearn",)
+_OURS = ("xgboost", "lightgbm", "catboost", "statsmodels", "prophet", "pytorch", "sklearn")
 _LAST = "python_function"
 _MODULES = {_LAST: "function"}  # where a flavor's module is not called like the flavor
 
@@ -50,6 +60,11 @@ def flavor_in(listed: Mapping[str, Any]) -> Flavor:
         if name in listed and (flavor := flavor_named(name)):
             return flavor
     raise ValueError(f"its flavors ({', '.join(map(str, listed)) or 'none'}) are not known here")
+
+
+def settings_of(flavor: Flavor, listed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Give what `MLmodel` says for a flavor; where its own entry is silent, that of `python_function` speaks."""
+    return {**listed.get(_LAST, {}), **listed[flavor.NAME]}
 
 
 @functools.cache

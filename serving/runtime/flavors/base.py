@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Flavor", "Loaded", "Material", "Predict", "Written", "class_at", "inside", "name_of_class"]
+__all__ = ["Flavor", "Loaded", "Material", "Predict", "Written", "class_at", "inside", "is_a", "name_of_class"]
 
 # From input data, and the inference parameters or None, to predictions.
 Predict = Callable[[Any, Mapping[str, Any] | None], Any]
@@ -104,9 +104,14 @@ def inside(folder: Path, name: Any) -> Path:
     return path
 
 
-def name_of_class(kind: type) -> str:
+def name_of_class(kind: type[Any]) -> str:
     """Give the full name of a class, as `class_at` takes it."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_a(model: Any, *names: str) -> bool:
+    """Whether the model is of a class with one of these full names, or of one derived from it; imports nothing."""
+    return any(name_of_class(kind) in names for kind in type(model).__mro__)
 
 
 def class_at(name: Any, *, package: str, base: str | None = None) -> type:

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn, and of libraries that follow its interface."""
+"""scikit-learn: estimators, pipelines and what follows their interface; also a single method of one."""
 
 from __future__ import annotations
 
@@ -7,44 +7,81 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .base import Loaded, Material, Written
+from .base import Loaded, Material, Written, is_a
 from .pickles import read_pickle, write_pickle
+from .skopses import modules_in, read_skops, strangers, write_skops
 
 __all__ = ["NAME", "executes", "load", "matches", "packages", "save"]
 
 NAME = "sklearn"
-_FILE = "model.pkl"
+_SKOPS = "model.skops"
+_PICKLE = "model.pkl"
+# What may answer, in the order in which it is chosen; MLflow's loader knows the first five.
+_METHODS = (
+    "predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "score",
+    "decision_function", "score_samples", "transform", "kneighbors",
+)  # fmt: skip
+_BY_ITSELF = ("predict", "transform")
 
 
 def matches(model: Any) -> bool:
-    """Whether the model is an estimator that predicts."""
-    base = sys.modules.get("sklearn.base")
-    return base is not None and isinstance(model, base.BaseEstimator) and hasattr(model, "predict")
+    """Whether the model is an estimator, or a method of one such as `estimator.predict_proba`."""
+    estimator, method = _parts(model)
+    return is_a(estimator, "sklearn.base.BaseEstimator") and method in _METHODS and hasattr(estimator, method)
 
 
 def save(model: Any, folder: Path, material: Material) -> Written:
-    """Write the estimator."""
-    write_pickle(model, folder / _FILE)
-    version = sys.modules["sklearn"].__version__
+    """Write the estimator, with skops where that can hold it."""
+    estimator, method = _parts(model)
+    trusted = write_skops(estimator, folder / _SKOPS)
+    file = _PICKLE if trusted is None else _SKOPS
+    if trusted is None:
+        write_pickle(estimator, folder / _PICKLE)
+    config = {
+        "pickled_model": file,
+        "serialization_format": "cloudpickle" if trusted is None else "skops",
+        "sklearn_version": sys.modules["sklearn"].__version__,
+        "predict_fn": method,
+    }
     return Written(
-        {"pickled_model": _FILE, "serialization_format": "cloudpickle", "sklearn_version": version},
-        loader="mlflow.sklearn",
-        python_function={"model_path": _FILE, "predict_fn": "predict"},
+        config if trusted is None else {**config, "skops_trusted_types": trusted},
+        loader="mlflow.sklearn" if method in _METHODS[:5] else None,
+        python_function={"model_path": file, "predict_fn": method},
     )
 
 
 def load(folder: Path, config: Mapping[str, Any]) -> Loaded:
-    """Load a scikit-learn estimator."""
-    estimator = read_pickle(folder, config.get("pickled_model"))
-    predict = getattr(estimator, str(config.get("predict_fn") or "predict"))
-    return Loaded(estimator, lambda data, params: predict(data))
+    """Load an estimator."""
+    file = config.get("pickled_model")
+    estimator = read_skops(folder, file) if _is_skops(config) else read_pickle(folder, file)
+    method = config.get("predict_fn") or _parts(estimator)[1]
+    if method not in _METHODS:
+        raise ValueError(f"its method {method!r} is none that estimators answer with")
+    answer = getattr(estimator, method)
+    return Loaded(estimator, lambda data, params: answer(data, **(params or {})))
 
 
 def executes(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """A pickle is code."""
-    return (f"the pickle {config.get('pickled_model')}",)
+    """A pickle is code; a file of skops is not, unless it holds types that nobody knows."""
+    file = config.get("pickled_model")
+    if not _is_skops(config):
+        return (f"the pickle {file}",)
+    return tuple(f"the type {name} in {file}" for name in strangers(folder, file))
 
 
 def packages(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The library."""
-    return ("sklearn",)
+    """The library, and where skops writes, what it names."""
+    if not _is_skops(config):
+        return ("sklearn",)
+    return ("sklearn", "skops", *sorted(modules_in(folder, config.get("pickled_model"))))
+
+
+def _is_skops(config: Mapping[str, Any]) -> bool:
+    return config.get("serialization_format") == "skops"
+
+
+def _parts(model: Any) -> tuple[Any, str]:
+    estimator = getattr(model, "__self__", None)
+    if estimator is not None:
+        return estimator, str(getattr(model, "__name__", ""))
+    return model, next((name for name in _BY_ITSELF if hasattr(model, name)), "")
