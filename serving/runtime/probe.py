@@ -92,7 +92,8 @@ def _requires(name: str) -> Iterator[str]:
 
 def _version(name: str) -> str:
     found = distribution(name)
-    return "" if _is_local(found) else found.version
+    # What follows a plus is a build of somebody's own, which no index has; any build of the version will do.
+    return "" if _is_local(found) else found.version.partition("+")[0]
 
 
 def _is_local(found: Distribution) -> bool:
