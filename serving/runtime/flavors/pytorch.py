@@ -139,8 +139,7 @@ class _Predicting:
     def __call__(self, data: Any, params: Mapping[str, Any] | None) -> Any:
         """Predict; inference parameters are arguments of the module's `forward`."""
         torch = _torch()
-        first = next((tensor for tensor in self._module.parameters() if tensor.is_floating_point()), None)
-        given = _as_tensors(data, first)
+        given = _as_tensors(data, self._module)
         with self._evaluating(), torch.inference_mode():
             if isinstance(given, dict):
                 return _as_arrays(self._module(**given, **(params or {})))
@@ -166,29 +165,39 @@ class _Predicting:
             module.training = training
 
 
-def _as_tensors(data: Any, first: Any) -> Any:
-    """Give the arguments of `forward`, by place or by name, on the device and in the precision of its parameters."""
+def _as_tensors(data: Any, module: Any) -> Any:
+    """Give the arguments of `forward`, by place or by name, on the device and in a precision of its parameters."""
     if isinstance(data, Mapping):
-        return {str(name): _as_tensor(value, first) for name, value in cast("Mapping[Any, Any]", data).items()}
+        return {str(name): _as_tensor(value, module) for name, value in cast("Mapping[Any, Any]", data).items()}
     if isinstance(data, tuple):
-        return tuple(_as_tensor(value, first) for value in cast("tuple[Any, ...]", data))
+        return tuple(_as_tensor(value, module) for value in cast("tuple[Any, ...]", data))
     if hasattr(data, "columns"):
         data = data.to_numpy(dtype=np.float32)
-    return (_as_tensor(data, first),)
+    return (_as_tensor(data, module),)
 
 
-def _as_tensor(value: Any, first: Any) -> Any:
+def _as_tensor(value: Any, module: Any) -> Any:
     torch = _torch()
+    device = next((tensor.device for tensor in module.parameters()), None)
     if isinstance(value, torch.Tensor):
-        return value if first is None else value.to(first.device)
+        return value.to(device)
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"the model takes numbers, not {array.dtype}")
     tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-    if first is None:
-        return tensor
-    # Python's own numbers and most data come in double precision, which no layer of another precision takes.
-    return tensor.to(first.device, first.dtype if array.dtype.kind == "f" else None)
+    return tensor.to(device, _precision(module, tensor.dtype) if array.dtype.kind == "f" else None)
+
+
+def _precision(module: Any, given: Any) -> Any:
+    """Choose the type for real numbers: most come in double precision, which layers of another do not take."""
+    float32 = _torch().float32
+    found: Any = None
+    for tensor in module.parameters():
+        if tensor.dtype == given:
+            return given
+        if tensor.is_floating_point() and found != float32:
+            found = tensor.dtype
+    return found
 
 
 def _as_arrays(value: Any) -> Any:
