@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from prefect_ml import get_run
+from prefect_ml import get_run, rerun
 from prefect_ml.errors import EnvironmentFailed
 from prefect_ml.flows.projects.sources import checkout, fetch
 from prefect_ml.flows.projects.work_pools import build_image
@@ -197,6 +197,32 @@ def test_matrix_of_process_work_pools(
         assert (run.source.commit, run.source.remote) == (place.commit, place.address)
     elif source != "folder":
         assert (run.source.commit, run.source.version, run.source.subfolder) == (place.commit, place.version, kind)
+
+
+def test_matrix_reruns_what_git_clone_has_pulled(
+    matrix: Callable[[str], Any],
+    laptop: Any,
+    settings: Settings,
+    shared: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The folder that Prefect clones to goes with the flow run."""
+    place = matrix("git+http")
+    folder = Path(shutil.copytree(Path(matrix("folder").address, "system"), tmp_path / "system"))
+    name = deployed_clone(folder, "system", place)
+    deploy(folder, settings)
+    flow_run = started(laptop.api_url, name)
+    ended(laptop.api_url, flow_run)
+    source = get_run(flow_run, store=shared).source
+    assert not Path(source.project or "").exists()
+    assert (source.subfolder, source.remote) == ("system", place.address)
+    for key, value in {**laptop.environ, **place.environ}.items():
+        monkeypatch.setenv(key, value)
+    verdict = rerun(flow_run, report=lambda _: None)
+    assert (verdict.outcome, verdict.missing) == ("reproduced", ())
+    second = get_run(str(verdict.again), store=shared).source
+    assert (second.project, second.commit) == (f"{place.address}#system", place.commit)
 
 
 @pytest.fixture(scope="module")
