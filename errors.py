@@ -17,6 +17,7 @@
     ├── ArtifactError (OSError)            an artifact that cannot be read or written
     │   └── IntegrityError                 bytes are not those that were recorded
     ├── ModelError
+    │   ├── SignatureMismatch (ValueError) data that a model does not take
     │   ├── UnknownFlavor (TypeError)      no flavor can save this object
     │   └── UntrustedModel                 loading would run code that the store does not vouch for
     ├── RegistryError
@@ -75,6 +76,7 @@ __all__ = [
     "ServiceError",
     "ServingError",
     "SettingsError",
+    "SignatureMismatch",
     "StageConflict",
     "StoreError",
     "TrackingError",
@@ -216,6 +218,24 @@ class IntegrityError(ArtifactError):
 
 class ModelError(PrefectMLError):
     """A model cannot be saved, loaded or scored."""
+
+
+class SignatureMismatch(ModelError, ValueError):
+    """Data does not fit the signature of the model; it was not scored.
+
+    Attributes:
+        field: The column, tensor or param that does not fit; empty where the data as a whole does not.
+        expected: What the signature says of it.
+        found: What was given.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, field: str = "", expected: str = "", found: str = "") -> None:
+        self.field = field
+        self.expected = expected
+        self.found = found
+        super().__init__(message)
 
 
 class UnknownFlavor(ModelError, TypeError):

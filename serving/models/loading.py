@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import weakref
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArtifactError, IntegrityError, ModelError, UntrustedModel
-from ...registry import resolve_model_uri
-from ...store import Store, current_store
+from ...errors import IntegrityError, ModelError
+from ...store import Store
 from ...store.artifacts import fetch
-from ...store.models import is_vouched
-from ..runtime.manifest import MANIFEST, ManifestError, verify
+from ..runtime.manifest import ManifestError, verify
 from ..runtime.model import Opened, open_model
 from ..runtime.signature import Signature
+from .cache import Held
+from .obtaining import obtain
+from .references import Reference, resolve
 
 __all__ = ["LoadedModel", "fetch_model", "load_model"]
 
@@ -23,18 +23,20 @@ __all__ = ["LoadedModel", "fetch_model", "load_model"]
 class LoadedModel:
     """A model in memory."""
 
-    def __init__(self, opened: Opened, folder: Path) -> None:
+    def __init__(self, opened: Opened, held: Held, reference: Reference) -> None:
         self._opened = opened
-        # The code that travels with a model may be imported later than the model itself.
-        self._cleanup = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._digest = held.digest or ""
+        self._run_id = reference.run_id or opened.descriptor.run_id
+        # The code that travels with a model may be imported later than the model itself, and files be read.
+        self._cleanup = weakref.finalize(self, held.release)
 
     def __repr__(self) -> str:
         return f"LoadedModel(flavors={sorted(self._opened.descriptor.flavors)}, digest={self.digest[:12]!r})"
 
     @property
     def digest(self) -> str:
-        """sha256 of its manifest."""
-        return self._opened.digest
+        """sha256 of its manifest; empty where another tool wrote it."""
+        return self._digest
 
     @property
     def signature(self) -> Signature | None:
@@ -43,8 +45,8 @@ class LoadedModel:
 
     @property
     def run_id(self) -> str | None:
-        """The run that made it."""
-        return self._opened.descriptor.run_id
+        """The run that was asked for, or else the one that made it."""
+        return self._run_id
 
     def predict(self, data: Any) -> Any:
         """Predict for the data that the library's own object takes."""
@@ -59,67 +61,50 @@ def load_model(uri: str | Path, *, trust: bool = False, store: Store | None = No
     """Load a model.
 
     Args:
-        uri: `runs:/<run_id>/<path>`, `models:/<name>/<version or stage>`, a local folder or an fsspec URL.
-        trust: Load a folder that the store does not vouch for; loading runs the code in it.
+        uri: `runs:/<run_id>/<path>`, `models:/<name>/<version, stage or latest>`, `models:/<name>@<alias>`, a local
+            folder, an fsspec URL, or a .zip or .tar.gz of such a folder.
+        trust: Load a folder that the store does not vouch for although loading runs the code in it.
         store: Where runs and versions are recorded; that of the settings by default.
 
     Raises:
         IntegrityError: A file is not the one that was saved.
-        UntrustedModel: The store has no record of this model, and `trust` was not given.
+        UntrustedModel: Loading runs code, the store has no record of this model, and `trust` was not given.
+        BadReference, RunNotFound, ModelNotFound, VersionNotFound, UnknownStage: The reference leads to nothing.
         ArtifactError: There is no such folder.
         ModelError: It cannot be loaded here.
     """
-    temporary = Path(tempfile.mkdtemp(prefix="prefect-ml-model-"))
+    reference = resolve(uri, store=store)
+    held = obtain(reference, trust=trust, store=store)
     try:
-        folder = fetch_model(str(uri), temporary / "model", trust=trust, store=store)
-        return LoadedModel(_open(folder, str(uri)), temporary)
+        return LoadedModel(_open(held.folder, reference.uri), held, reference)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        held.release()
         raise
 
 
-def fetch_model(uri: str, to: Path, *, trust: bool = False, store: Store | None = None) -> Path:
-    """Copy a model folder to `to`, verified and trusted; nobody can change a file between its check and its use.
+def fetch_model(uri: str | Path, to: Path, *, trust: bool = False, store: Store | None = None) -> Path:
+    """Copy a model folder to `to`, where nothing is, verified and trusted.
 
     Raises:
-        IntegrityError, UntrustedModel, ArtifactError: As for `load_model`.
+        IntegrityError, UntrustedModel, ArtifactError: As for `load_model`; nothing is left behind.
     """
-    recorded = None
-    place = uri
-    if uri.startswith(("runs:/", "models:/")):
-        source = resolve_model_uri(uri, store=store)
-        place, recorded = source.uri, source.digest
-    folder = fetch(place, to)
-    if not (folder / "MLmodel").is_file():
-        raise ArtifactError(f"{uri} is no model folder: it has no MLmodel file; check the path.")
-    _check(folder, uri, recorded, trust=trust, store=store)
-    return folder
-
-
-def _check(folder: Path, uri: str, recorded: str | None, *, trust: bool, store: Store | None) -> None:
-    has_manifest = (folder / MANIFEST).exists()
-    digest = _digest_of(folder, uri) if recorded or has_manifest else None
-    if recorded is not None and digest != recorded:
-        raise IntegrityError(f"The model {uri} is not the one that was recorded: its {MANIFEST} differs; log it again.")
-    if recorded is None and not trust and not (digest and is_vouched(digest, store=current_store(store))):
-        raise UntrustedModel(
-            f"Loading {uri} would run code that this store has no record of; if you know where it comes from,"
-            " say load_model(..., trust=True)."
-        )
-
-
-def _digest_of(folder: Path, uri: str) -> str:
+    reference = resolve(uri, store=store)
+    held = obtain(reference, trust=trust, store=store)
     try:
-        return verify(folder)
+        fetch(str(held.folder), to)
+        if held.digest and verify(to) != held.digest:
+            raise ManifestError("it was changed while it was copied")
     except ManifestError as error:
-        raise IntegrityError(f"The model {uri} cannot be trusted: {error}; save it again.") from error
+        shutil.rmtree(to, ignore_errors=True)
+        raise IntegrityError(f"The model {reference.uri} cannot be trusted: {error}; save it again.") from error
+    finally:
+        held.release()
+    return to
 
 
 def _open(folder: Path, uri: str) -> Opened:
     try:
-        return open_model(folder, check=(folder / MANIFEST).exists())
-    except ManifestError as error:
-        raise IntegrityError(f"The model {uri} cannot be trusted: {error}; save it again.") from error
+        return open_model(folder, check=False)
     except Exception as error:  # unpickling runs any library's code
         raise ModelError(
             f"The model {uri} cannot be loaded here ({type(error).__name__}: {error});"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BadInput"]
+__all__ = ["BadInput", "Mismatch"]
 
 
 class BadInput(ValueError):
@@ -10,4 +10,20 @@ class BadInput(ValueError):
 
     def __init__(self, message: str, status: int = 400) -> None:
         self.status = status
+        super().__init__(message)
+
+
+class Mismatch(BadInput):
+    """One field of the input is not what the signature says.
+
+    Attributes:
+        field: The column, tensor or parameter; empty where it has no name.
+        expected: The type or shape in the signature.
+        found: What came; "nothing" where it is missing.
+    """
+
+    def __init__(self, message: str, field: str, expected: str, found: str) -> None:
+        self.field = field
+        self.expected = expected
+        self.found = found
         super().__init__(message)

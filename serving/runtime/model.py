@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .descriptor import Descriptor, read_descriptor
-from .flavors import Loaded, flavor_in
+from .flavors import Loaded, flavor_in, settings_of
 from .flavors.base import inside
 from .manifest import verify
+from .signature import Plan
+from .signature.hints import item_of
 from .sources import COMPANION, add_code
 
 __all__ = ["Opened", "executes_on_load", "open_model"]
@@ -24,9 +27,18 @@ class Opened:
     descriptor: Descriptor
     loaded: Loaded
 
+    @cached_property
+    def plan(self) -> Plan:
+        """What is done with inputs before the model gets them."""
+        return Plan(self.descriptor.signature, item_of(self.loaded.native))
+
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Predict for data that is in the model's own terms already."""
-        return self.loaded.predict(data, params)
+        """Hold data, or what was read of a request, against the signature, then predict for it.
+
+        Raises:
+            BadInput: It does not fit; whatever the model itself raises is passed on.
+        """
+        return self.loaded.predict(*self.plan.fit(data, params))
 
 
 def open_model(folder: Path, *, check: bool = True) -> Opened:
@@ -45,7 +57,7 @@ def open_model(folder: Path, *, check: bool = True) -> Opened:
     if _modules(folder, descriptor):
         add_code(inside(folder, descriptor.code))
     flavor = flavor_in(descriptor.flavors)
-    return Opened(digest, descriptor, flavor.load(folder, descriptor.flavors[flavor.NAME]))
+    return Opened(digest, descriptor, flavor.load(folder, settings_of(flavor, descriptor.flavors)))
 
 
 def executes_on_load(folder: Path) -> tuple[str, ...]:
@@ -56,7 +68,7 @@ def executes_on_load(folder: Path) -> tuple[str, ...]:
     """
     descriptor = read_descriptor(folder)
     flavor = flavor_in(descriptor.flavors)
-    found = flavor.executes(folder, descriptor.flavors[flavor.NAME])
+    found = flavor.executes(folder, settings_of(flavor, descriptor.flavors))
     # Modules beside a model come first on the import path, in the place of any library's.
     return (*found, *(f"the module {name}" for name in _modules(folder, descriptor)))
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution, packages_distributions
 from pathlib import Path
 
-from .enforce import as_model_input
-from .flavors import flavor_in
+from .flavors import flavor_in, settings_of
 from .model import Opened, open_model
 from .protocol import read_request
 
@@ -31,7 +30,8 @@ def probe(folder: str, request: str) -> None:
     root = Path(folder)
     opened = open_model(root)
     if body := Path(request).read_bytes():
-        opened.predict(as_model_input(read_request(body, "application/json"), opened.descriptor.signature))
+        asked = read_request(body, "application/json")
+        opened.predict(asked.data, asked.params)
     imported = _imported()
     needed = _with_dependencies({imported[top] for top in _named(root, opened) & set(imported)}, set(imported.values()))
     print(json.dumps({name: _version(name) for name in needed}))  # noqa: T201 - read by the parent process
@@ -48,7 +48,7 @@ def _imported() -> dict[str, str]:
 def _named(root: Path, opened: Opened) -> set[str]:
     listed = opened.descriptor.flavors
     flavor = flavor_in(listed)
-    found = set(flavor.packages(root, listed[flavor.NAME]))
+    found = set(flavor.packages(root, settings_of(flavor, listed)))
     if opened.descriptor.signature and opened.descriptor.signature.columns:
         found.add("pandas")
     for path in root.rglob("*.pkl"):

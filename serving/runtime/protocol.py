@@ -1,6 +1,6 @@
 """Reading scoring requests: the MLflow 2 protocol, as JSON or CSV, into plain rows and columns.
 
-Nothing here knows numpy or pandas; `enforce` turns what is read into what the model takes.
+Nothing here knows numpy or pandas; `signature` turns what is read into what the model takes.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from .errors import BadInput
 
-__all__ = ["Table", "Tensors", "check_media", "read_request"]
+__all__ = ["Data", "Named", "Records", "Request", "Table", "Tensors", "check_media", "is_request", "read_request"]
 
 _KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -33,13 +33,43 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Records:
+    """Rows that each name their cells; one that leaves a column out has no value for it."""
+
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Named:
+    """Columns, or tensors, by name: what they are, the signature says."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Tensors:
     """Nested lists, as they came."""
 
     data: Any
 
 
-def read_request(body: bytes, content_type: str | None) -> Table | Tensors:
+Data = Table | Records | Named | Tensors
+
+
+@dataclass(frozen=True)
+class Request:
+    """Inputs to score, and the inference parameters that came with them."""
+
+    data: Data
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def is_request(data: Any) -> bool:
+    """Whether data was read from a request."""
+    return isinstance(data, (Table, Records, Named, Tensors))
+
+
+def read_request(body: bytes, content_type: str | None) -> Request:
     """Read the body of a scoring request.
 
     Raises:
@@ -50,7 +80,7 @@ def read_request(body: bytes, content_type: str | None) -> Table | Tensors:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput("The body is not UTF-8 text; send it as such.") from error
-    return _read_csv(text) if media == "text/csv" else _read_json(text)
+    return Request(_read_csv(text)) if media == "text/csv" else _read_json(text)
 
 
 def check_media(content_type: str | None, *known: str) -> str:
@@ -70,7 +100,7 @@ def check_media(content_type: str | None, *known: str) -> str:
     return media
 
 
-def _read_json(text: str) -> Table | Tensors:
+def _read_json(text: str) -> Request:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -84,9 +114,13 @@ def _read_json(text: str) -> Table | Tensors:
         raise BadInput(f"The body has to have exactly one of {_named(_KEYS)}; it has {_named(given) or 'none'}.")
     if unknown := set(request) - {*given, "params"}:
         raise BadInput(f"The body has the unknown key {min(unknown)!r}; send only {given[0]!r}.")
-    if request.get("params"):
-        raise BadInput("This model takes no params; leave them out.")
-    return _SHAPES[given[0]](request[given[0]])
+    return Request(_SHAPES[given[0]](request[given[0]]), _params(request.get("params")))
+
+
+def _params(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise BadInput("'params' has to be an object, with a value for each name.")
+    return cast("dict[str, Any]", value or {})
 
 
 def _split(value: Any) -> Table:
@@ -100,32 +134,27 @@ def _split(value: Any) -> Table:
     return _table(names, given["data"], "dataframe_split")
 
 
-def _records(value: Any) -> Table:
+def _records(value: Any) -> Records:
     if not _is_list_of(value, dict):
         raise BadInput("'dataframe_records' has to be a list of objects, one per row.")
-    records = cast("list[dict[str, Any]]", value)
-    names = tuple(dict.fromkeys(name for record in records for name in record))
-    return Table(names, [[record.get(name) for name in names] for record in records])
+    return Records(value)
 
 
-def _instances(value: Any) -> Table | Tensors:
+def _instances(value: Any) -> Records | Tensors:
     if not isinstance(value, list):
         raise BadInput("'instances' has to be a list, one item per row.")
-    return _records(cast("Any", value)) if value and _is_list_of(value, dict) else Tensors(value)
+    return Records(cast("Any", value)) if value and _is_list_of(value, dict) else Tensors(value)
 
 
-def _inputs(value: Any) -> Table | Tensors:
-    if not isinstance(value, dict):
-        return Tensors(value)
-    columns = cast("dict[str, Any]", value)
-    if not all(isinstance(cells, list) for cells in columns.values()):
-        raise BadInput("'inputs' by column has to give a list of values for each column.")
-    if len({len(cells) for cells in columns.values()}) > 1:
-        raise BadInput("The columns of 'inputs' differ in length; give each the same number of values.")
-    return Table(tuple(columns), [list(row) for row in zip(*columns.values(), strict=True)])
+def _inputs(value: Any) -> Records | Named | Tensors:
+    if isinstance(value, dict):
+        return Named(cast("dict[str, Any]", value))
+    return Records(value) if value and _is_list_of(value, dict) else Tensors(value)
 
 
-_SHAPES = {"dataframe_split": _split, "dataframe_records": _records, "instances": _instances, "inputs": _inputs}
+_SHAPES: dict[str, Callable[[Any], Data]] = {
+    "dataframe_split": _split, "dataframe_records": _records, "instances": _instances, "inputs": _inputs,
+}  # fmt: skip
 
 
 def _read_csv(text: str) -> Table:

@@ -7,10 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from .answers import as_plain, encode
-from .enforce import as_model_input
 from .errors import BadInput
 from .model import Opened
-from .protocol import Table, Tensors, read_request
+from .protocol import Request, read_request
 from .schema import as_request, read_typed
 
 __all__ = ["Scorer"]
@@ -37,9 +36,9 @@ class Scorer:
             BadInput: The request cannot be scored, and why.
         """
         content = read_typed(body, content_type, model)
-        return encode(self._predict(as_request(self.model.descriptor.signature, content)))
+        return encode(self._predict(as_request(content)))
 
-    def predict(self, request: Table | Tensors) -> Any:
+    def predict(self, request: Request) -> Any:
         """Score a request that is read already; the result is ready for JSON.
 
         Raises:
@@ -47,10 +46,10 @@ class Scorer:
         """
         return as_plain(self._predict(request))
 
-    def _predict(self, request: Table | Tensors) -> Any:
-        data = as_model_input(request, self.model.descriptor.signature)
+    def _predict(self, request: Request) -> Any:
+        data, params = self.model.plan.fit(request.data, request.params)
         try:
-            return self.model.predict(data)
+            return self.model.loaded.predict(data, params)
         except Exception as error:  # the model is anybody's code: whatever it raises, it cannot score this input
             raise BadInput(f"The model cannot score this input ({type(error).__name__}: {_line(error)}).") from error
 

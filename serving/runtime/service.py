@@ -55,7 +55,7 @@ class Model:
     @bentoml.api(route="/predict", input_spec=_BODY, output_spec=PredictAnswer)
     async def predict(self, **content: Any) -> Any:
         """Score rows; what a row has to look like follows from the model's signature."""
-        request = as_request(_SIGNATURE, content)
+        request = as_request(content)
         return PredictAnswer(predictions=await in_turn(_LIMITER, lambda: _LOADED.scorer.predict(request)))
 
 
