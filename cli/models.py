@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .evaluation import evaluate
 from .output import json_option, pairs, print_json, show_pairs, show_table, text_of
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ def promote(name: str, version: int, stage: str, reason: str, expected: dict[str
         print_json(record(event))
         return
     click.echo(f"Version {event.version} of model {event.name!r} is now {event.to_stage} (event {event.id}).")
+
+
+models.add_command(evaluate)
 
 
 @models.command("history")

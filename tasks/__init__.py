@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .active import ActiveRun, current_run
-    from .coarse import compare_runs, log_artifacts, log_dataset, log_model, promote, register_model
+    from .coarse import compare_runs, evaluate, log_artifacts, log_dataset, log_model, promote, register_model
     from .track import track, tracked_flow, tracked_task
 
 __all__ = [
     "ActiveRun",
     "compare_runs",
     "current_run",
+    "evaluate",
     "log_artifacts",
     "log_dataset",
     "log_model",
@@ -28,6 +29,7 @@ _MODULES = {
     "ActiveRun": "active",
     "compare_runs": "coarse",
     "current_run": "active",
+    "evaluate": "coarse",
     "log_artifacts": "coarse",
     "log_dataset": "coarse",
     "log_model": "coarse",

@@ -13,8 +13,9 @@ from . import log as _log
 from . import models as _models
 from . import promotion as _promotion
 from .data import datasets as _datasets
+from .evaluation import evaluating as _evaluating
 
-__all__ = ["compare_runs", "log_artifacts", "log_dataset", "log_model", "promote", "register_model"]
+__all__ = ["compare_runs", "evaluate", "log_artifacts", "log_dataset", "log_model", "promote", "register_model"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,6 +28,7 @@ def _step(fn: Callable[P, R]) -> Task[P, R]:
 
 
 compare_runs = _step(_compare.compare_runs)
+evaluate = _step(_evaluating.evaluate)
 log_artifacts = _step(_log.log_artifacts)
 log_dataset = _step(_datasets.log_dataset)
 log_model = _step(_models.log_model)
