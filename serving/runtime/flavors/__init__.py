@@ -27,7 +27,11 @@ __all__ = [
 
 _GROUP = "prefect_ml.flavors"
 # Libraries that follow scikit-learn's interface come before it, and what takes anything comes last.
-_OURS = ("xgboost", "lightgbm", "catboost", "statsmodels", "prophet", "pytorch", "sklearn")
+_OURS = (
+    "xgboost", "lightgbm", "catboost", "statsmodels", "prophet",
+    "keras", "tensorflow", "pytorch", "onnx", "transformers", "spark",
+    "sklearn",
+)  # fmt: skip
 _LAST = "python_function"
 _MODULES = {_LAST: "function"}  # where a flavor's module is not called like the flavor
 
