@@ -59,7 +59,7 @@ def test_the_folder_is_in_the_public_format(saved: Path):
     assert json.loads(content["signature"]["inputs"]) == [
         {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 4]}}
     ]
-    assert json.loads((saved / "input_example.json").read_text())["inputs"] == ROWS[:3].tolist()
+    assert json.loads((saved / "input_example.json").read_text()) == ROWS[:3].tolist()
     manifest = json.loads((saved / "MANIFEST.json").read_text())
     listed = {path.relative_to(saved).as_posix() for path in saved.rglob("*") if path.is_file()} - {"MANIFEST.json"}
     assert set(manifest["files"]) == listed
@@ -122,13 +122,19 @@ def test_a_changed_folder_is_refused_by_the_name_of_the_file(saved: Path, home: 
         prefect_ml.load_model(saved, trust=True)
 
 
-def test_what_the_store_does_not_vouch_for_is_loaded_only_on_request(saved: Path, home: Path):
-    with pytest.raises(UntrustedModel, match="trust=True"):
-        prefect_ml.load_model(saved)
+def test_what_runs_code_and_the_store_does_not_vouch_for_is_loaded_only_on_request(tmp_path: Path, home: Path):
+    folder = prefect_ml.save_model(lambda rows: rows, tmp_path / "same", requirements=[]).path
+    for _ in range(2):
+        with pytest.raises(UntrustedModel, match=r"would run the pickle python_model\.pkl, .* trust=True"):
+            prefect_ml.load_model(folder)
+        assert prefect_ml.load_model(folder, trust=True).predict([1]) == [1]
+        (folder / "MANIFEST.json").unlink(missing_ok=True)  # as other tools write folders
+
+
+def test_what_runs_no_code_needs_no_trust(saved: Path, home: Path):
+    assert prefect_ml.load_model(saved).predict(ROWS[:1]).tolist() == [0]
     (saved / "MANIFEST.json").unlink()
-    with pytest.raises(UntrustedModel, match="trust=True"):
-        prefect_ml.load_model(saved)
-    assert prefect_ml.load_model(saved, trust=True).predict(ROWS[:1]).tolist() == [0]  # as other tools write folders
+    assert prefect_ml.load_model(saved).predict(ROWS[:1]).tolist() == [0]
 
 
 def test_a_logged_model_is_trusted_by_every_way_to_it(store: Store, estimator: LogisticRegression):

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ import yaml
 from ...errors import ArtifactError, ModelError
 from ..runtime.flavors import Flavor, Material, Written
 from ..runtime.manifest import ManifestError, write_manifest
-from ..runtime.signature import Signature
+from ..runtime.signature import Plan, Signature
+from ..runtime.signature.hints import item_of
 from .choosing import flavor_for
 from .companion import write_companion
-from .examples import example_info, write_example
+from .examples import Example, as_example, write_example
 from .requirements import infer_requirements
-from .signatures import infer_signature
+from .signatures import hinted_signature, infer_outputs, infer_signature
 
 __all__ = ["SavedModel", "save_model"]
 
@@ -63,8 +64,9 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
             `predict(data, params=None)` or `predict(self, context, data, params=None)`.
         path: Where the folder shall be; nothing may be there yet.
         flavor: How to save it; found by the model's type by default.
-        signature: Its signature; inferred from the example and what the model answers to it by default.
-        example: A few rows of input: array, list, dict of arrays or DataFrame.
+        signature: Its signature; by default inferred from the example and what the model answers to it, or from the
+            type hints of a function.
+        example: A few rows of input: whatever `infer_signature` takes, or a tuple of that and a dict of parameters.
         requirements: Lines for pip; what the model imports, seen in a clean process, by default.
         code: Python files and folders that the model imports and no package holds.
         artifacts: Local files and folders that a `python_function` needs, by name; `context.artifacts` gives their
@@ -78,17 +80,19 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
     """
     path = Path(path).absolute()
     chosen = flavor_for(model, flavor)
-    material = Material(example, _found(artifacts or {}, chosen))
+    given = as_example(example)
+    material = Material(given.data if given else None, _found(artifacts or {}, chosen))
     with _arriving(path) as folder:
         written = _written(chosen, model, folder, material)
         _copy_code(code or (), folder)
         entries = _entries(chosen, written, folder)
+        if signature is None and given is None and chosen.NAME == "python_function":
+            signature = hinted_signature(model)
         about: dict[str, Any] = {"run_id": run_id, **({"metadata": dict(metadata)} if metadata else {})}
         _describe(folder, entries, signature, about)
-        if example is not None:
-            write_example(example, folder)
-            about["saved_input_example_info"] = example_info(example)
-            signature = signature or infer_signature(example, _predict(chosen, written, folder, example))
+        if given is not None:
+            about["saved_input_example_info"] = write_example(given, folder)
+            signature = signature or _inferred_signature(chosen, written, folder, given)
             _describe(folder, entries, signature, about)
         _write_environment(folder, requirements)
         digest = write_manifest(folder)
@@ -136,14 +140,21 @@ def _written(flavor: Flavor, model: Any, folder: Path, material: Material) -> Wr
         raise ModelError(f"The model cannot be saved: {error}.") from error
 
 
-def _predict(flavor: Flavor, written: Written, folder: Path, example: Any) -> Any:
+def _inferred_signature(flavor: Flavor, written: Written, folder: Path, example: Example) -> Signature:
     """Score the example with the model as it was saved: what holds for the files is what is promised."""
     try:
-        return flavor.load(folder, written.config).predict(example, None)
+        loaded = flavor.load(folder, written.config)
+        known = infer_signature(example.data, params=example.params)
+        hinted = hinted_signature(loaded.native) if flavor.NAME == "python_function" else None
+        known = replace(hinted, params=known.params) if hinted else known
+        answer = loaded.predict(*Plan(known, item_of(loaded.native)).fit(example.data, example.params))
+    except ModelError:
+        raise
     except Exception as error:  # the model is anybody's code
         raise ModelError(
             f"The model does not score its own example ({type(error).__name__}: {error}); give one that it can."
         ) from error
+    return known if known.outputs else replace(known, outputs=infer_outputs(answer))
 
 
 def _copy_code(code: Sequence[str | Path], folder: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from .errors import BadInput
 
-__all__ = ["Data", "Named", "Records", "Request", "Table", "Tensors", "check_media", "is_request", "read_request"]
+__all__ = ["KEYS", "Data", "Named", "Records", "Request", "Table", "Tensors", "check_media", "is_request", "read_request"]
 
-_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ def _read_json(text: str) -> Request:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         what = error if isinstance(error, json.JSONDecodeError) else "it nests too deeply, or a number is too long"
-        raise BadInput(f"The body is not JSON ({what}); send an object with one of {_named(_KEYS)}.") from error
+        raise BadInput(f"The body is not JSON ({what}); send an object with one of {_named(KEYS)}.") from error
     if not isinstance(content, dict):
-        raise BadInput(f"The body has to be a JSON object with one of {_named(_KEYS)}.")
+        raise BadInput(f"The body has to be a JSON object with one of {_named(KEYS)}.")
     request = cast("dict[str, Any]", content)
-    given = [key for key in _KEYS if key in request]
+    given = [key for key in KEYS if key in request]
     if len(given) != 1:
-        raise BadInput(f"The body has to have exactly one of {_named(_KEYS)}; it has {_named(given) or 'none'}.")
+        raise BadInput(f"The body has to have exactly one of {_named(KEYS)}; it has {_named(given) or 'none'}.")
     if unknown := set(request) - {*given, "params"}:
         raise BadInput(f"The body has the unknown key {min(unknown)!r}; send only {given[0]!r}.")
     return Request(_SHAPES[given[0]](request[given[0]]), _params(request.get("params")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .inference import infer_signature
+from .hints import hinted_signature
+from .inference import infer_outputs, infer_signature
 
-__all__ = ["infer_signature"]
+__all__ = ["hinted_signature", "infer_outputs", "infer_signature"]

@@ -15,7 +15,7 @@ from ...runtime.signature import Array, Column, Fields, Kind, Map, Object, Prope
 from ...runtime.signature.hints import data_hint
 from ...runtime.signature.kinds import ANY
 
-__all__ = ["columns_of_class", "fields_of_hint", "is_hint", "is_record_class", "signature_of_hints"]
+__all__ = ["columns_of_class", "fields_of_hint", "hinted_signature", "is_hint", "is_record_class", "signature_of_hints"]
 
 _PLAIN: dict[Any, Kind] = {
     bool: "boolean", int: "long", float: "double", str: "string", bytes: "binary", datetime: "datetime",
@@ -49,6 +49,14 @@ def signature_of_hints(model: Any) -> Signature | None:
     method = getattr(model, "predict", None)
     answer = typing.get_type_hints(method if callable(method) else model).get("return")
     return Signature(fields_of_hint(hint), _outputs(answer))
+
+
+def hinted_signature(model: Any) -> Signature | None:
+    """Give what type hints say, or None where they say nothing that a signature can."""
+    try:
+        return signature_of_hints(model)
+    except ModelError:
+        return None
 
 
 def fields_of_hint(hint: Any) -> Fields:

@@ -15,7 +15,7 @@ from .hints import columns_of_class, fields_of_hint, is_hint, is_record_class, s
 from .tables import columns_of, is_table
 from .values import as_column, kind_of_dtype, kind_of_each
 
-__all__ = ["infer_signature"]
+__all__ = ["infer_outputs", "infer_signature"]
 
 _DTYPES = {"boolean": "bool", "long": "int64", "double": "float64", "string": "str"}
 
@@ -42,7 +42,7 @@ def infer_signature(
     found = hinted.inputs if hinted else _fields(inputs)
     if not found:
         raise ModelError(f"No signature can be inferred from {_shown(inputs)}; give an array, a table, lists or dicts.")
-    answered = hinted.outputs if hinted and outputs is None else _answered(outputs)
+    answered = hinted.outputs if hinted and outputs is None else infer_outputs(outputs)
     return Signature(found, answered, _params(params))
 
 
@@ -52,11 +52,12 @@ def _is_model(data: Any) -> bool:
     return callable(data) or callable(getattr(data, "predict", None))
 
 
-def _answered(outputs: Any) -> Fields:
+def infer_outputs(outputs: Any) -> Fields:
+    """Give what a model answered as columns or tensors; empty where a signature cannot say it."""
     try:
         return () if outputs is None else _fields(outputs)
     except ModelError:
-        return ()  # a model may answer anything; where a signature cannot say it, it says nothing
+        return ()  # a model may answer anything
 
 
 def _fields(data: Any) -> Fields:  # noqa: PLR0911 - one per form
@@ -105,7 +106,8 @@ def _mapping(data: Mapping[Any, Any]) -> Fields:
     if data and all(isinstance(value, np.ndarray) and value.ndim for value in data.values()):
         return tuple(tensor for name, array in data.items() for tensor in _tensor(name, array))
     if data and all(isinstance(value, (list, tuple)) for value in data.values()):
-        if len({len(value) for value in data.values()}) == 1:  # columns of one length
+        lengths = {len(value) for value in data.values()}
+        if len(lengths) == 1:
             return tuple(_column(name, value) for name, value in data.items())
     return tuple(_column(name, [value]) for name, value in data.items())
 
