@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import tomllib
@@ -31,6 +32,7 @@ _KEYS = (
     "system_metrics",
     "system_metrics_seconds",
     "docker_base",
+    "model_cache_bytes",
 )
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _log = logging.getLogger("prefect_ml")
@@ -53,6 +55,7 @@ class Settings:
         system_metrics_seconds: How often they do.
         docker_base: Image with a Python on which declared Python environments are put for Docker; empty for the
             official slim image of that Python.
+        model_cache_bytes: How large the local cache of models may grow; what is in use stays in any case.
     """
 
     home: Path
@@ -65,6 +68,7 @@ class Settings:
     system_metrics: bool = False
     system_metrics_seconds: float = 10.0
     docker_base: str = ""
+    model_cache_bytes: int = 20 * 2**30
 
     def __repr__(self) -> str:
         return f"Settings(home={str(self.home)!r}, experiment={self.experiment!r})"
@@ -83,6 +87,11 @@ class Settings:
     def environments(self) -> Path:
         """Realised environments, one folder per digest."""
         return self.home / "environments"
+
+    @property
+    def model_cache(self) -> Path:
+        """Models that lie elsewhere, copied here when they are loaded; one folder per digest."""
+        return self.home / "cache" / "models"
 
     @property
     def services(self) -> Path:
@@ -110,7 +119,7 @@ def load_settings(
         block: Gives `store_url` and `artifact_root` of the default block; by default the block is asked only where
             Prefect is already imported and an API address is known.
         overrides: `home`, `store_url`, `artifact_root`, `experiment`, `run_id`, `journal`, `storage_options`,
-            `system_metrics`, `system_metrics_seconds`, `docker_base`; None means not given.
+            `system_metrics`, `system_metrics_seconds`, `docker_base`, `model_cache_bytes`; None means not given.
 
     Raises:
         SettingsError: An unknown setting, or a pyproject table that cannot be read.
@@ -143,6 +152,7 @@ def _build(items: tuple[tuple[str, str], ...], _cwd: str, _user_home: str) -> Se
         system_metrics=_switch("system_metrics", found.get("system_metrics", "off")),
         system_metrics_seconds=_seconds("system_metrics_seconds", found.get("system_metrics_seconds", "10")),
         docker_base=found.get("docker_base", ""),
+        model_cache_bytes=_bytes("model_cache_bytes", found.get("model_cache_bytes", str(20 * 2**30))),
     )
 
 
@@ -160,6 +170,12 @@ def _seconds(name: str, text: str) -> float:
     if not 0.1 <= number <= 86_400:
         raise SettingsError(f"The setting {name} is {text!r}; use a number of seconds, at least 0.1.")
     return number
+
+
+def _bytes(name: str, text: str) -> int:
+    if not re.fullmatch(r"\d{1,18}", text):
+        raise SettingsError(f"The setting {name} is {text!r}; use a number of bytes.")
+    return int(text)
 
 
 def storage_options(

@@ -57,6 +57,9 @@ class ArtifactCopy:
                 self._copy_one(uri, self.moved(uri))
                 self._done.add(uri)
 
+    def _is_model(self, uri: str) -> bool:
+        return uri.startswith(f"{self._source.artifact_root.rstrip('/')}/models/")
+
     def _copy_one(self, old: str, new: str) -> None:
         reading = storage_options(old, settings=self._source)
         writing = storage_options(new, settings=self._target)
@@ -65,7 +68,11 @@ class ArtifactCopy:
             return
         with tempfile.TemporaryDirectory() as folder:
             local = fetch(old, Path(folder) / old.rpartition("/")[2], options=reading)
-            (put_folder if local.is_dir() else put_file)(local, new, options=writing)
+            if local.is_dir():
+                # What is a model there is one here: nothing changes it.
+                put_folder(local, new, sealed=self._is_model(old), options=writing)
+            else:
+                put_file(local, new, options=writing)
         there = {one.path: (one.size, one.digest) for one in list_entries(new, options=writing)}
         for one in wanted:
             size, digest = there.get(one.path, (None, None))

@@ -15,6 +15,7 @@ from .artifacts import remove
 from .clock import now_ms
 from .engine import Store, current_store
 from .expressions import is_among
+from .models import DOOMED
 from .runs import LOST_AFTER_MS
 from .writers import flush_pending
 
@@ -23,8 +24,6 @@ __all__ = ["Garbage", "collect_garbage", "delete_run", "restore_run"]
 _MOST_DAYS = 36_500
 _DAY_MS = 24 * 60 * 60 * 1000
 _AT_ONCE = 500
-# When a run was deleted that is being removed for good, so that nobody restores it meanwhile.
-_DOOMED = 1
 _OF_RUNS = (
     schema.summaries, schema.segments, schema.series, schema.params, schema.tags, schema.run_datasets, schema.attempts,
 )  # fmt: skip
@@ -96,7 +95,7 @@ def restore_run(run_id: str, *, store: Store | None = None) -> int:
             raise RunNotFound(run_id)
         if row.deleted_at is None:
             return 0
-        if row.deleted_at == _DOOMED:
+        if row.deleted_at == DOOMED:
             raise TrackingError(f"Run {run_id} is being removed by `prefect-ml store gc` and cannot be restored.")
         together = sa.and_(_tree(connection, run_id), _r.deleted_at == row.deleted_at)
         return connection.execute(sa.update(schema.runs).where(together).values(deleted_at=None)).rowcount
@@ -214,9 +213,9 @@ def _remove_runs(store: Store, rows: Sequence[Any]) -> None:
         gone = sa.select(_e.id).where(_e.deleted_at.is_not(None))
         still = sa.or_(_r.deleted_at.is_not(None), _r.experiment_id.in_(gone))
         some = [row.seq for row in rows]
-        doomed = sa.update(schema.runs).where(_r.seq.in_(some), still).values(deleted_at=_DOOMED, parent_id=None)
+        doomed = sa.update(schema.runs).where(_r.seq.in_(some), still).values(deleted_at=DOOMED, parent_id=None)
         connection.execute(doomed)
-        found = set(connection.execute(sa.select(_r.seq).where(_r.seq.in_(some), _r.deleted_at == _DOOMED)).scalars())
+        found = set(connection.execute(sa.select(_r.seq).where(_r.seq.in_(some), _r.deleted_at == DOOMED)).scalars())
         rows = [row for row in rows if row.seq in found]  # somebody may have restored one meanwhile
         artifacts = _artifacts(connection, store, rows)
     seqs, ids = [row.seq for row in rows], [row.id for row in rows]

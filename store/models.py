@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from ..errors import ArtifactError
 from . import schema
@@ -12,7 +15,21 @@ from .clock import now_ms
 from .engine import Store, current_store
 from .upsert import upsert
 
-__all__ = ["LoggedModelRow", "find_logged_model", "is_vouched", "logged_models", "record_logged_model"]
+__all__ = [
+    "DOOMED",
+    "LoggedModelRow",
+    "find_logged_model",
+    "is_vouched",
+    "logged_models",
+    "record_logged_model",
+    "same_models",
+    "share_logged_model",
+]
+
+DOOMED = 1
+"""When a run was deleted that is being removed for good: nobody restores it, or shares its models, meanwhile."""
+
+_m = schema.logged_models.c
 
 
 @dataclass(frozen=True)
@@ -33,19 +50,92 @@ class LoggedModelRow:
     flavor: str
 
 
-def record_logged_model(
-    run_id: str, attempt: int, path: str, *, uri: str, digest: str, flavor: str, store: Store | None = None
+def record_logged_model(  # noqa: PLR0913 - it is a row
+    run_id: str,
+    attempt: int,
+    path: str,
+    *,
+    uri: str,
+    digest: str,
+    flavor: str,
+    payload: str | None = None,
+    damaged: Collection[str] = (),
+    store: Store | None = None,
 ) -> LoggedModelRow:
-    """Record that a run logged a model; logging to the same path again replaces it."""
-    row = LoggedModelRow(run_id, attempt, path, uri, digest, flavor)
-    with current_store(store).write() as connection:
-        upsert(
-            connection,
-            schema.logged_models,
-            {"run_id": run_id, "attempt": attempt, "path": path},
-            {"uri": uri, "digest": digest, "flavor": flavor, "created_at": now_ms()},
-        )
+    """Record that a run logged a model; logging to the same path again replaces it.
+
+    Args:
+        run_id: The run.
+        attempt: Its attempt.
+        path: Name of the model within the run.
+        uri: Where its folder lies.
+        digest: sha256 of its manifest.
+        flavor: What saved it.
+        payload: sha256 of all that it is but for who logged it when; where another model has the same, its folder is
+            recorded in place of this one, which nobody needs then.
+        damaged: Folders not to be recorded in its place.
+        store: Another store than the one that the settings name.
+    """
+    store = current_store(store)
+    with store.write() as connection:
+        same = _living(connection, payload, store, damaged) if payload else None
+        row = LoggedModelRow(run_id, attempt, path, same.uri if same else uri, same.digest if same else digest, flavor)
+        _write(connection, row, payload)
     return row
+
+
+def share_logged_model(
+    row: LoggedModelRow, payload: str, *, damaged: Collection[str] = (), store: Store | None = None
+) -> LoggedModelRow | None:
+    """Record as `record_logged_model` does, but only where the folder of another model can be recorded."""
+    store = current_store(store)
+    with store.write() as connection:
+        same = _living(connection, payload, store, damaged)
+        if same is None:
+            return None
+        row = replace(row, uri=same.uri, digest=same.digest)
+        _write(connection, row, payload)
+    return row
+
+
+def same_models(payload: str, *, store: Store | None = None) -> list[tuple[str, str]]:
+    """Give the folder and digest of each logged model that is the same but for who logged it when, newest first."""
+    store = current_store(store)
+    with store.read() as connection:
+        return list(dict.fromkeys((row.uri, row.digest) for row in connection.execute(_same(payload, store))))
+
+
+def _same(payload: str, store: Store) -> sa.Select[tuple[str, str]]:
+    """Find models of runs that are not being removed, in folders that are the store's own."""
+    root = store.settings.artifact_root.rstrip("/") + "/"
+    return (
+        sa.select(_m.uri, _m.digest)
+        .join_from(schema.logged_models, schema.runs, schema.runs.c.id == _m.run_id)
+        .where(
+            _m.payload == payload,
+            _m.uri.startswith(root, autoescape=True),
+            schema.runs.c.deleted_at.is_distinct_from(DOOMED),
+        )
+        .order_by(_m.created_at.desc(), _m.uri)
+    )
+
+
+def _living(connection: Connection, payload: str, store: Store, damaged: Collection[str]) -> Any:
+    """Give a folder to record, which nobody removes before the caller's transaction has ended."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        number = int.from_bytes(bytes.fromhex(payload)[:8], signed=True)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+    query = _same(payload, store).where(_m.uri.not_in(damaged)).limit(1)
+    return connection.execute(query.with_for_update(read=True, of=schema.runs)).first()
+
+
+def _write(connection: Connection, row: LoggedModelRow, payload: str | None) -> None:
+    upsert(
+        connection,
+        schema.logged_models,
+        {"run_id": row.run_id, "attempt": row.attempt, "path": row.path},
+        {"uri": row.uri, "digest": row.digest, "flavor": row.flavor, "created_at": now_ms(), "payload": payload},
+    )
 
 
 def find_logged_model(run_id: str, path: str, *, store: Store | None = None) -> LoggedModelRow:

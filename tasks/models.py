@@ -1,4 +1,4 @@
-"""Logging a model: saved once, kept under its digest, found again as `runs:/<run_id>/<path>`."""
+"""Logging a model: saved and kept once, never changed, and found again as `runs:/<run_id>/<path>`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..store.artifacts import check_relative, exists, join, put_folder
-from ..store.models import record_logged_model
+from ..store.artifacts import check_relative
 from .active import ActiveRun
 from .promotion import register_model
 from .scope import require_run
@@ -48,6 +47,8 @@ def log_model(  # noqa: PLR0913 - each is a word that users look for
 ) -> LoggedModel:
     """Save a model with the run, and register it where a name is given.
 
+    A model that was logged before, by any run, is not stored again.
+
     Args:
         model: The library's own object, or a function.
         path: Name of the model within the run.
@@ -65,6 +66,7 @@ def log_model(  # noqa: PLR0913 - each is a word that users look for
         ModelError: It cannot be saved, or not be loaded again.
     """
     from ..serving import save_model
+    from ..serving.models.keeping import keep_model
 
     run = require_run("log_model", run)
     path = check_relative(path)
@@ -79,10 +81,7 @@ def log_model(  # noqa: PLR0913 - each is a word that users look for
             code=code,
             run_id=run.id,
         )
-        uri = join(run.store.settings.artifact_root, "models", saved.digest[:2], saved.digest)
-        if not exists(uri):
-            put_folder(saved.path, uri)
-    record_logged_model(run.id, run.attempt, path, uri=uri, digest=saved.digest, flavor=saved.flavor, store=run.store)
+        row = keep_model(saved, run.id, run.attempt, path, store=run.store)
     logged = f"runs:/{run.id}/{path}"
     version = register_model(register_as, logged, store=run.store).version if register_as else None
-    return LoggedModel(logged, saved.digest, version)
+    return LoggedModel(logged, row.digest, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,24 @@ import yaml
 
 from .signature import Signature
 
-__all__ = ["DESCRIPTOR", "Descriptor", "read_descriptor"]
+__all__ = ["DESCRIPTOR", "Descriptor", "descriptor_content", "read_descriptor"]
 
 DESCRIPTOR = "MLmodel"
 _MOST_BYTES = 16 * 2**20
+_MOST_NODES = 1_000_000  # with what each alias stands for
+_MOST_DIGITS = 1000
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# The constructors of YAML's own types expect texts of the right form where a tag names the type.
+_WRONG = (
+    OSError,
+    UnicodeDecodeError,
+    RecursionError,
+    yaml.YAMLError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +63,7 @@ def read_descriptor(folder: Path) -> Descriptor:
     Raises:
         ValueError: There is none, or it cannot be read.
     """
-    content = _content(folder / DESCRIPTOR)
+    content = descriptor_content(folder)
     return Descriptor(
         _flavors(content.get("flavors")),
         Signature.from_mlmodel(content.get("signature")),
@@ -59,6 +74,24 @@ def read_descriptor(folder: Path) -> Descriptor:
     )
 
 
+def descriptor_content(folder: Path) -> dict[str, Any]:
+    """Give what the `MLmodel` file of a folder holds.
+
+    Raises:
+        ValueError: There is none, or it cannot be read.
+    """
+    path = folder / DESCRIPTOR
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"its MLmodel file has over {_MOST_BYTES} bytes")
+        content = _parsed(path.read_bytes().decode())
+    except _WRONG as error:
+        raise ValueError(f"its MLmodel file cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ValueError("its MLmodel file lists no flavors")
+    return cast("dict[str, Any]", content)
+
+
 def _flavors(listed: Any) -> dict[str, dict[str, Any]]:
     found = cast("dict[Any, Any]", listed) if isinstance(listed, dict) else {}
     if not found or not all(isinstance(config, dict) for config in found.values()):
@@ -66,16 +99,46 @@ def _flavors(listed: Any) -> dict[str, dict[str, Any]]:
     return {str(name): config for name, config in found.items()}
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _parsed(text: str) -> Any:
+    loader: Any = yaml.SafeLoader(text)
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"its MLmodel file has over {_MOST_BYTES} bytes")
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"its MLmodel file cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise ValueError("its MLmodel file lists no flavors")
-    return cast("dict[str, Any]", content)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_size(root: yaml.Node) -> None:
+    """See that a document is of an ordinary size when each alias is replaced by what it stands for."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        key = id(node)
+        if key in sizes:
+            if (known := sizes[key]) is None:
+                raise ValueError("its MLmodel file has an alias within what it stands for")
+            return known
+        sizes[key] = None
+        sizes[key] = total = 1 + sum(map(size, _children(node)))
+        if total > _MOST_NODES:
+            raise ValueError("its MLmodel file has too many aliases")
+        return total
+
+    size(root)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((value for (_, value), count in Counter(keys).items() if count > 1), None):
+            raise ValueError(f"its MLmodel file has {twice!r} twice in one mapping")
+        return [one for pair in node.value for one in pair]
+    if node.tag in _NUMBERS and len(node.value) > _MOST_DIGITS:
+        raise ValueError("its MLmodel file has a number that is too long")
+    return cast("list[yaml.Node]", node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _text(value: Any) -> str | None:

@@ -4,7 +4,8 @@ In each folder of artifacts, the folder `.prefect-ml` holds records of two kinds
 
 - of a file that was put there alone, an empty file `<name>.<sha256>`, written before the file is;
 - of a folder, a manifest `<id>.json` with the size and sha256 of each file (and the names of older records that it
-  replaces), written last; while its files are on their way it is called `<id>.arriving`.
+  replaces), written last; while its files are on their way it is called `<id>.arriving`. A folder that nothing may
+  replace or add to has one called `<id>.sealed.json`.
 
 A file that only an arriving or a replaced record names is not there. Files without any record come from other tools:
 they are there, and their digest is not known.
@@ -24,9 +25,10 @@ from ...errors import ArtifactError
 from ..ids import new_id
 from .paths import RESERVED, below, parent_of
 
-__all__ = ["Artifact", "Ledger", "Manifest", "is_manifest", "is_staged", "marker", "read_ledger"]
+__all__ = ["Artifact", "Ledger", "Manifest", "is_manifest", "is_staged", "marker", "read_ledger", "sealed_folder"]
 
 _LONGEST_NAME = 180
+_SEALED = ".sealed.json"
 _MARKER = re.compile(r"(?P<tag>.+)\.(?P<digest>[0-9a-f]{64})")
 _MANIFEST = re.compile(r"[^/]+\.(json|arriving)")
 
@@ -53,10 +55,12 @@ class Manifest:
     Attributes:
         files: Size and sha256 by relative path.
         replaces: Records, relative to the folder, that are void from now on.
+        sealed: Whether the folder does not change any more.
     """
 
     files: Mapping[str, tuple[int, str]]
     replaces: tuple[str, ...] = ()
+    sealed: bool = False
     id: str = field(default_factory=new_id)
 
     @property
@@ -67,7 +71,7 @@ class Manifest:
     @property
     def whole(self) -> str:
         """Where it lies from then on."""
-        return f"{RESERVED}/{self.id}.json"
+        return f"{RESERVED}/{self.id}{_SEALED if self.sealed else '.json'}"
 
     def as_bytes(self) -> bytes:
         """Give its text, in the form that a model's manifest has."""
@@ -107,6 +111,11 @@ def is_manifest(path: str) -> bool:
 def is_staged(path: str) -> bool:
     """Whether this is a file that is not whole yet."""
     return _split(path)[0] is not None and path.endswith(".part")
+
+
+def sealed_folder(path: str) -> str | None:
+    """Give the folder that a record seals, or None where this is no such record."""
+    return _owner(path) if is_manifest(path) and path.endswith(_SEALED) else None
 
 
 def read_ledger(sizes: Mapping[str, int], manifests: Mapping[str, bytes]) -> Ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import ArtifactError
@@ -13,6 +14,8 @@ from .files import Advance, Staged, check_unchanged, copy_hashed, state_of, temp
 from .paths import RESERVED
 
 __all__ = ["LocalFiles"]
+
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class LocalFiles:
@@ -49,6 +52,8 @@ class LocalFiles:
         target = Path(path)
         arriving = target.parent / RESERVED / temporary_name(target).name
         with translated(f"write {path}"):
+            if os.path.isfile(path) and not os.stat(path).st_mode & _WRITABLE:
+                raise ArtifactError(f"{path} belongs to a logged model, which does not change; log another one.")
             before = state_of(local)
             arriving.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -81,6 +86,12 @@ class LocalFiles:
                 shutil.rmtree(path)
             else:
                 Path(path).unlink(missing_ok=True)
+
+    def protect(self, paths: Iterable[str]) -> None:
+        """Take from files the right to be written."""
+        for path in paths:
+            with translated(f"protect {path}"):
+                os.chmod(path, os.stat(path).st_mode & ~_WRITABLE)
 
     def _place(self, arriving: Path, path: str) -> None:
         with translated(f"write {path}"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ...errors import ArtifactError
 from .faults import PATIENCE
-from .files import Advance, Files, Staged, open_files
-from .ledger import Manifest, is_staged, marker
+from .files import Advance, Staged, open_files
+from .ledger import Manifest, is_staged, marker, sealed_folder
+from .local import LocalFiles
 from .parallel import in_parallel
-from .paths import RESERVED, below, files_below, parent_of
+from .paths import RESERVED, below, files_below, parent_of, shown
 from .progress import progress
 from .reading import Survey, survey
 
@@ -37,7 +38,10 @@ def put_file(local: Path, uri: str, *, options: Mapping[str, object] | None = No
         staged = files.stage(local, place, advance)
         record = marker(name, staged.digest)
         try:
-            stale = _markers(files, folder, name) - {record} if files.find(place) else set[str]()
+            there = files.find(below(folder, RESERVED)) if files.find(place) else {}
+            if any(sealed_folder(f"{RESERVED}/{one}") == "" for one in there):
+                raise _unchanging(uri)
+            stale = _markers(there, name) - {record}
             # Before the file: until it is there, nobody sees it, and from then on its digest is known.
             files.write(below(folder, record), b"")
             staged.place(advance)
@@ -48,24 +52,32 @@ def put_file(local: Path, uri: str, *, options: Mapping[str, object] | None = No
 
 
 def put_folder(
-    local: Path, uri: str, *, options: Mapping[str, object] | None = None, patience: float = PATIENCE
+    local: Path,
+    uri: str,
+    *,
+    sealed: bool = False,
+    options: Mapping[str, object] | None = None,
+    patience: float = PATIENCE,
 ) -> None:
     """Copy a local folder to `uri` as a whole, in place of what is there.
 
     Args:
         local: The folder.
         uri: Where its files shall lie.
+        sealed: Let nothing replace it or add to it from then on.
         options: As in `put_file`.
         patience: As in `put_file`.
 
     Raises:
-        ArtifactError: The folder is missing, holds a link that leads out, or the target cannot be written.
+        ArtifactError: The folder is missing, holds a link that leads out, or the target is sealed or cannot be written.
     """
     seen = _survey_for(local, uri, options, patience)
     inside = f"{seen.path}/" if seen.path else ""
     # What another upload is staging just now is not ours to remove.
     there = {one.removeprefix(inside) for one in seen.sizes if one.startswith(inside) and not is_staged(one)}
-    sent = _send(seen, files_below(local), replaces=tuple(sorted(one for one in there if _is_record(one))))
+    sent = _send(
+        seen, files_below(local), replaces=tuple(sorted(one for one in there if _is_record(one))), sealed=sealed
+    )
     stale = {old: below(seen.place, old) for old in there - sent}
     # Files before records: what no record names any more would look like another tool's.
     for records in (False, True):
@@ -114,10 +126,20 @@ def remove(uri: str, *, options: Mapping[str, object] | None = None, patience: f
 def _survey_for(local: Path, uri: str, options: Mapping[str, object] | None, patience: float) -> Survey:
     if not local.is_dir():
         raise ArtifactError(f"{local} is not a folder; give the path of a folder that exists.")
-    return survey(uri, options=options, patience=patience)
+    seen = survey(uri, options=options, patience=patience)
+    sealed = [folder for one in seen.sizes if (folder := sealed_folder(one)) is not None]
+    if any(not folder or f"{seen.path}/".startswith(f"{folder}/") for folder in sealed):
+        raise _unchanging(uri)
+    return seen
 
 
-def _send(seen: Survey, sources: Mapping[str, Path], replaces: tuple[str, ...] = ()) -> set[str]:
+def _unchanging(uri: str) -> ArtifactError:
+    return ArtifactError(f"{shown(uri)} is or belongs to a logged model, which does not change; log another one.")
+
+
+def _send(
+    seen: Survey, sources: Mapping[str, Path], replaces: tuple[str, ...] = (), *, sealed: bool = False
+) -> set[str]:
     """Send files, then their record; give the paths below the folder that make it up now."""
     files, place = seen.files, seen.place
     sizes = [source.stat().st_size for source in sources.values()]
@@ -129,9 +151,11 @@ def _send(seen: Survey, sources: Mapping[str, Path], replaces: tuple[str, ...] =
     with progress(f"Logging {PurePosixPath(place).name}", sum(sizes)) as advance:
         try:
             in_parallel([lambda one=one: stage(*one, advance) for one in sources.items()], sizes=sizes)
-            manifest = Manifest({path: (one.size, one.digest) for path, one in staged.items()}, replaces)
+            manifest = Manifest({path: (one.size, one.digest) for path, one in staged.items()}, replaces, sealed)
             files.write(below(place, manifest.arriving), manifest.as_bytes())
             in_parallel([lambda path=path: staged[path].place(advance) for path in sources], sizes=sizes)
+            if sealed and isinstance(files, LocalFiles):
+                files.protect(below(place, path) for path in sources)
         finally:
             for one in staged.values():
                 one.discard()
@@ -140,8 +164,8 @@ def _send(seen: Survey, sources: Mapping[str, Path], replaces: tuple[str, ...] =
     return {*sources, manifest.whole}
 
 
-def _markers(files: Files, folder: str, name: str) -> set[str]:
-    there = {f"{RESERVED}/{record}" for record in files.find(below(folder, RESERVED))}
+def _markers(records: Iterable[str], name: str) -> set[str]:
+    there = {f"{RESERVED}/{record}" for record in records}
     return {record for record in there if record.rpartition(".")[0] == marker(name, "").rstrip(".")}
 
 
