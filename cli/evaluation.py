@@ -30,7 +30,7 @@ __all__ = ["evaluate"]
 @click.option("--importance/--no-importance", default=True, help="Measure how much each column matters.")
 @click.option("--trust", is_flag=True, help="Load a model that the store does not vouch for; it may run code.")
 @json_option
-def evaluate(  # noqa: PLR0913 - one for each option
+def evaluate(  # noqa: PLR0913, PLR0917 - one for each option
     uri: str,
     data: str,
     targets: str,

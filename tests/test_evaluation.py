@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as learn
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import prefect_ml
-from prefect_ml.cli import main
+from prefect_ml import cli as commands
 from prefect_ml.errors import ModelError
 from prefect_ml.tasks.evaluation import Metric
 from prefect_ml.tasks.evaluation.metrics import chosen_metrics, measure
@@ -227,6 +227,8 @@ def scored(draw: st.DrawFn) -> Scored:
 def test_resampled_metrics_equal_those_of_the_rows_repeated(one: Scored, seed: int):
     rows = len(one.targets)
     drawn = np.random.default_rng(seed).integers(0, rows, (3, rows))
+    # Of one value drawn again and again scikit-learn's r2 is what rounding leaves.
+    assume(one.kind == "classifier" or all(np.ptp(one.targets[some]) > 0 for some in drawn))
     weights = np.stack([np.bincount(some, minlength=rows) for some in drawn]).astype(float)
     for metric in chosen_metrics(None, one):
         found = WEIGHTED[metric.name](one)(weights)
@@ -250,12 +252,12 @@ def test_the_command_ends_with_1_where_a_threshold_is_missed(home: Path, logisti
         logged = prefect_ml.log_model(logistic, "model", example=rows[:3])
     command = ["models", "evaluate", logged.uri, str(tmp_path / "held-out.csv"), "--targets", "sick"]
     command += ["--kind", "classifier", "--slice", "mean radius", "--no-importance"]
-    good = CliRunner().invoke(main, [*command, "--threshold", "accuracy >= 0.5", "--json"])
+    good = CliRunner().invoke(commands.cli, [*command, "--threshold", "accuracy >= 0.5", "--json"])
     assert good.exit_code == 0, good.output
     found = json.loads(good.stdout)
     assert found["metrics"]["accuracy"] > 0.8
     assert found["passed"]
-    bad = CliRunner().invoke(main, [*command, "--threshold", "accuracy >= 0.999", "--baseline", logged.uri])
+    bad = CliRunner().invoke(commands.cli, [*command, "--threshold", "accuracy >= 0.999", "--baseline", logged.uri])
     assert bad.exit_code == 1
     assert "accuracy >= 0.999" in bad.output
     assert "missed" in bad.output

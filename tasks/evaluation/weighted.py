@@ -68,13 +68,16 @@ def _explained(*, centred: bool) -> Callable[[Scored], _Weigh]:
         import numpy as np
 
         errors, rows = _error(scored), len(scored.targets)
-        shifted = scored.targets - scored.targets.mean()
+        nothing = 1e-24 * np.max(np.abs(scored.targets)) ** 2  # what rounding leaves where one value was drawn alone
+
+        def spread(weights: Any, values: Any) -> Any:
+            return (weights * (values - (weights @ values / rows)[:, None]) ** 2).sum(axis=1) / rows
 
         def weigh(weights: Any) -> Any:
-            left = weights @ errors**2 / rows - ((weights @ errors / rows) ** 2 if centred else 0.0)
-            total = weights @ shifted**2 / rows - (weights @ shifted / rows) ** 2
+            left = spread(weights, errors) if centred else weights @ errors**2 / rows
+            total = spread(weights, scored.targets)
             with np.errstate(divide="ignore", invalid="ignore"):
-                return np.where(total > 0, 1 - left / total, np.where(left > 0, 0.0, 1.0))
+                return np.where(total > nothing, 1 - left / total, np.where(left > nothing, 0.0, 1.0))
 
         return weigh
 
