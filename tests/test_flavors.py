@@ -3,7 +3,8 @@
 To add a case, write a function that makes a model, with `@case(flavor, libraries...)` above it, which says
 
 - the name of the flavor that has to save the model, and the modules without which the case is skipped;
-- `heavy=True` where these are not in the environment of the light tests (`make test-heavy GROUP=flavors`);
+- `heavy=True` where these are not in the environment of the light tests (`make test-heavy GROUP=flavors`), and
+  `group="deep"` with a name that begins so where they come with that group;
 - `executes=True` where loading the model runs code of its folder;
 - `same_bytes=False` where its library writes other bytes each time, with the reason beside it.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -26,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
 from uv import find_uv_bin
 
 import prefect_ml
@@ -59,16 +62,22 @@ class Case:
     make: Callable[[Path], Made]
     executes: bool
     same_bytes: bool
+    group: str
 
 
 CASES: list[Any] = []
 
 
 def case(
-    flavor: str, *needs: str, executes: bool = False, same_bytes: bool = True, heavy: bool = False
+    flavor: str,
+    *needs: str,
+    executes: bool = False,
+    same_bytes: bool = True,
+    heavy: bool = False,
+    group: str = "flavors",
 ) -> Callable[[Callable[[Path], Made]], Callable[[Path], Made]]:
     def add(make: Callable[[Path], Made]) -> Callable[[Path], Made]:
-        row = Case(make.__name__, flavor, needs, make, executes, same_bytes)
+        row = Case(make.__name__, flavor, needs, make, executes, same_bytes, group)
         marks = [pytest.mark.heavy] if heavy else []
         CASES.append(pytest.param(row, id=row.name, marks=marks))
         return make
@@ -93,6 +102,42 @@ def sklearn_pipeline_of_a_table(_: Path) -> Made:
     return Made(model, rows, model.predict(rows))
 
 
+class Clipped(BaseEstimator, TransformerMixin):
+    """A step of the user's own."""
+
+    def fit(self, rows: np.ndarray, _: Any = None) -> Clipped:
+        self.high_ = np.quantile(rows, 0.9)
+        return self
+
+    def transform(self, rows: np.ndarray) -> np.ndarray:
+        return np.minimum(rows, self.high_)
+
+
+@case("sklearn", "sklearn", executes=True)
+def sklearn_pipeline_with_a_step_of_the_users_own(_: Path) -> Made:
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(Clipped(), LinearRegression()).fit(TABLE, SUMS)
+    return Made(model, TABLE, model.predict(TABLE))
+
+
+@case("sklearn", "sklearn", heavy=True)
+def sklearn_method_of_a_forest(_: Path) -> Made:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier(max_iter=5).fit(TABLE, KINDS)
+    return Made(model.predict_proba, TABLE, model.predict_proba(TABLE))
+
+
+@case("sklearn", "sklearn", heavy=True)
+def sklearn_transformer(_: Path) -> Made:
+    from sklearn.decomposition import PCA
+
+    model = PCA(2).fit(TABLE)
+    return Made(model, TABLE, model.transform(TABLE))
+
+
 @case("python_function", "sklearn", executes=True)
 def function_that_closes_over_a_model(_: Path) -> Made:
     from sklearn.linear_model import LinearRegression
@@ -103,6 +148,272 @@ def function_that_closes_over_a_model(_: Path) -> Made:
         return model.predict(rows).round(2)
 
     return Made(rounded, TABLE, model.predict(TABLE).round(2))
+
+
+class Weighted:
+    """A model that reads what it was saved with."""
+
+    def load_context(self, context: Any) -> None:
+        self.weights = np.loadtxt(context.artifacts["weights"])
+        self.names = sorted(path.name for path in Path(context.artifacts["more"]).iterdir())
+
+    def predict(self, context: Any, data: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
+        assert self.names == ["a.txt", "b.txt"]
+        return data @ np.loadtxt(context.artifacts["weights"]) * (params or {}).get("factor", 1)
+
+
+@case("python_function", executes=True)
+def object_with_artifacts(folder: Path) -> Made:
+    (folder / "more").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / "more" / name).write_text(name)
+    np.savetxt(folder / "weights.txt", [1.0, 2.0, 3.0, 4.0])
+    artifacts = {"weights": folder / "weights.txt", "more": folder / "more"}
+    return Made(Weighted(), TABLE, TABLE @ [1, 2, 3, 4], {"artifacts": artifacts})
+
+
+@case("xgboost", "xgboost", "sklearn", heavy=True)
+def xgboost_classifier(_: Path) -> Made:
+    import xgboost
+
+    model = xgboost.XGBClassifier(n_estimators=5, max_depth=3).fit(TABLE, KINDS)
+    return Made(model, TABLE, model.predict(TABLE))
+
+
+@case("xgboost", "xgboost", "pandas", heavy=True)
+def xgboost_booster_of_a_table(_: Path) -> Made:
+    import pandas as pd
+    import xgboost
+
+    rows = pd.DataFrame(TABLE, columns=["a", "b", "c", "d"])
+    data = xgboost.DMatrix(rows, SUMS)
+    model = xgboost.train({"max_depth": 3}, data, 5)
+    return Made(model, rows, model.predict(data))
+
+
+@case("sklearn", "xgboost", "sklearn", heavy=True)
+def xgboost_in_a_pipeline(_: Path) -> Made:
+    import xgboost
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), xgboost.XGBRegressor(n_estimators=5)).fit(TABLE, SUMS)
+    return Made(model, TABLE, model.predict(TABLE))
+
+
+@case("lightgbm", "lightgbm", heavy=True)
+def lightgbm_booster(_: Path) -> Made:
+    import lightgbm
+
+    model = lightgbm.train({"verbosity": -1, "min_data_in_leaf": 5}, lightgbm.Dataset(TABLE, SUMS), 5)
+    return Made(model, TABLE, model.predict(TABLE))
+
+
+@case("lightgbm", "lightgbm", "sklearn", "pandas", heavy=True)
+def lightgbm_classifier_of_a_table(_: Path) -> Made:
+    import lightgbm
+    import pandas as pd
+
+    rows = pd.DataFrame(TABLE, columns=["a", "b", "c", "d"])
+    model = lightgbm.LGBMClassifier(n_estimators=5, verbosity=-1).fit(rows, KINDS)
+    return Made(model, rows, model.predict(rows))
+
+
+@case("catboost", "catboost", heavy=True)
+def catboost_classifier(_: Path) -> Made:
+    import catboost
+
+    model = catboost.CatBoostClassifier(iterations=5, verbose=0, allow_writing_files=False).fit(TABLE, KINDS)
+    return Made(model, TABLE, model.predict(TABLE))
+
+
+@case("catboost", "catboost", "pandas", heavy=True)
+def catboost_regressor_of_words(_: Path) -> Made:
+    import catboost
+    import pandas as pd
+
+    rows = pd.DataFrame({"size": TABLE[:, 0], "kind": np.where(TABLE[:, 2] > 0, "a", "b")})
+    model = catboost.CatBoostRegressor(iterations=5, verbose=0, allow_writing_files=False, cat_features=["kind"])
+    return Made(model.fit(rows, SUMS), rows, model.predict(rows))
+
+
+@case("statsmodels", "statsmodels", "pandas", heavy=True, executes=True)
+def statsmodels_formula(_: Path) -> Made:
+    import pandas as pd
+    import statsmodels.formula.api as smf
+
+    rows = pd.DataFrame(TABLE, columns=["a", "b", "c", "d"]).assign(sum=SUMS + TABLE[:, 3] ** 2)
+    model = smf.ols("sum ~ a + np.exp(b)", rows).fit()
+    return Made(model, rows[["a", "b"]], model.predict(rows))
+
+
+@case("statsmodels", "statsmodels", "pandas", heavy=True, executes=True)
+def statsmodels_time_series(_: Path) -> Made:
+    import pandas as pd
+    from statsmodels.tsa.arima.model import ARIMA
+
+    model = ARIMA(np.cumsum(SUMS), order=(1, 1, 0)).fit()
+    return Made(model, pd.DataFrame({"start": [60], "end": [64]}), model.predict(start=60, end=64))
+
+
+@case("prophet", "prophet", "pandas", heavy=True)
+def prophet_forecast(_: Path) -> Made:
+    import pandas as pd
+    from prophet import Prophet
+
+    days = pd.date_range("2024-01-01", periods=60)
+    model = Prophet(uncertainty_samples=0).fit(pd.DataFrame({"ds": days, "y": SUMS}))
+    rows = model.make_future_dataframe(5)
+    return Made(model, rows, model.predict(rows))
+
+
+@case("pytorch", "torch", heavy=True, group="deep")
+def deep_pytorch_layers_in_training(_: Path) -> Made:
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5))
+    return Made(model, TABLE, answers_of_module(model))
+
+
+@case("pytorch", "torch", "pandas", heavy=True, group="deep", executes=True)
+def deep_pytorch_module_of_its_own_class(_: Path) -> Made:
+    import pandas as pd
+    import torch
+
+    class Doubled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(4, 2)
+            self.register_buffer("factor", torch.tensor(2.0), persistent=False)
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            return self.linear(rows) * self.factor
+
+    model = Doubled()
+    return Made(model, pd.DataFrame(TABLE, columns=list("abcd")), answers_of_module(model))
+
+
+@case("pytorch", "torch", heavy=True, group="deep")
+def deep_pytorch_torchscript(_: Path) -> Made:
+    import torch
+
+    model = torch.jit.script(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU()))
+    return Made(model, TABLE.astype("float32"), answers_of_module(model))
+
+
+# PyTorch writes an exported program with an id of its own each time, and evaluates parts of it on load.
+@case("pytorch", "torch", heavy=True, group="deep", executes=True, same_bytes=False)
+def deep_pytorch_exported_program(_: Path) -> Made:
+    import torch
+
+    module = torch.nn.Linear(4, 3)
+    program = torch.export.export(module, (torch.ones(5, 4),), dynamic_shapes=({0: torch.export.Dim("rows")},))
+    return Made(program, TABLE.astype("float32"), answers_of_module(module))
+
+
+def answers_of_module(module: Any) -> np.ndarray:
+    import torch
+
+    modes = [one.training for one in module.modules()]
+    module.eval()
+    with torch.no_grad():
+        answers = module(torch.tensor(TABLE, dtype=torch.float32)).numpy()
+    for one, training in zip(module.modules(), modes, strict=True):
+        one.training = training
+    return answers
+
+
+@case("onnx", "onnx", "onnxruntime", heavy=True, group="deep")
+def deep_onnx_graph(_: Path) -> Made:
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.arange(8, dtype="float32").reshape(4, 2)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["rows", "weights"], ["sums"])],
+        "sums",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("sums", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return Made(model, TABLE, {"sums": TABLE.astype("float32") @ weights})
+
+
+# Keras writes the date into its files.
+@case("keras", "keras", heavy=True, group="deep", same_bytes=False)
+def deep_keras_network(_: Path) -> Made:
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "relu"), keras.layers.Dense(1)])
+    return Made(model, TABLE, model.predict(TABLE, verbose=0))
+
+
+@case("keras", "keras", heavy=True, group="deep", same_bytes=False, executes=True)
+def deep_keras_layer_of_its_own_class(_: Path) -> Made:
+    import keras
+
+    @keras.saving.register_keras_serializable("deep")
+    class Doubled(keras.layers.Layer):
+        def call(self, rows: Any) -> Any:
+            return rows * 2
+
+    model = keras.Sequential([keras.Input((4,)), Doubled(), keras.layers.Dense(1)])
+    return Made(model, TABLE, model.predict(TABLE, verbose=0))
+
+
+# TensorFlow gives each SavedModel a fingerprint of its own.
+@case("tensorflow", "tensorflow", heavy=True, group="deep", same_bytes=False)
+def deep_tensorflow_module(_: Path) -> Made:
+    import tensorflow as tf
+
+    class Sums(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = tf.Variable(np.arange(8, dtype="float32").reshape(4, 2))
+
+        @tf.function
+        def __call__(self, rows: Any) -> Any:
+            return rows @ self.weights
+
+    rows = TABLE.astype("float32")
+    return Made(Sums(), rows, rows @ np.arange(8, dtype="float32").reshape(4, 2))
+
+
+@case("transformers", "transformers", "torch", "pandas", heavy=True, group="deep")
+def deep_transformers_classifier_of_texts(folder: Path) -> Made:
+    import pandas as pd
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast, pipeline
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "wine", "very"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), vocab={word: n for n, word in enumerate(words)})
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = BertForSequenceClassification(BertConfig(vocab_size=len(words), **sizes))
+    made = pipeline("text-classification", model=model, tokenizer=tokenizer)
+    rows = pd.DataFrame({"text": ["very good wine", "bad wine", "good"]})
+    return Made(made, rows, pd.DataFrame(made(rows["text"].tolist())))
+
+
+# Spark numbers its models as they are made, and writes the time.
+@case("spark", "pyspark", "pandas", heavy=True, group="deep", same_bytes=False)
+def deep_spark_pipeline(_: Path) -> Made:
+    import pandas as pd
+
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java: install the package default-jre-headless")
+    from pyspark.ml import Pipeline
+    from pyspark.ml.feature import VectorAssembler
+    from pyspark.ml.regression import LinearRegression
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    rows = pd.DataFrame(TABLE, columns=list("abcd"))
+    frame = session.createDataFrame(rows.assign(label=SUMS))
+    stages = [VectorAssembler(inputCols=list("abcd"), outputCol="features"), LinearRegression()]
+    model = Pipeline(stages=stages).fit(frame)
+    return Made(model, rows, [row.prediction for row in model.transform(frame).collect()])
 
 
 # The suite
@@ -122,7 +433,7 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     chosen: Case = request.param
     for module in chosen.needs:
         if find_spec(module) is None:
-            pytest.skip(f"{module} comes with `make test-heavy GROUP=flavors`")
+            pytest.skip(f"{module} comes with `make test-heavy GROUP={chosen.group}`")
     folder = tmp_path_factory.mktemp(chosen.name)
     made = chosen.make(folder)
     saved = prefect_ml.save_model(made.model, folder / "model", example=made.rows, **made.options)
@@ -162,12 +473,11 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from prefect_ml_scoring.answers import encode
-from prefect_ml_scoring.enforce import as_model_input
 from prefect_ml_scoring.model import open_model
 from prefect_ml_scoring.protocol import read_request
 opened = open_model(Path(sys.argv[2]))
-data = as_model_input(read_request(Path(sys.argv[3]).read_bytes(), "application/json"), opened.descriptor.signature)
-Path(sys.argv[4]).write_bytes(encode(opened.predict(data)))
+asked = read_request(Path(sys.argv[3]).read_bytes(), "application/json")
+Path(sys.argv[4]).write_bytes(encode(opened.predict(asked.data, asked.params)))
 assert not [name for name in sys.modules if name.partition(".")[0] == "prefect_ml"]
 """
 
@@ -190,7 +500,7 @@ def test_it_predicts_the_same_where_only_its_requirements_are(
 
 def test_it_comes_back_as_its_librarys_own_object_with_signature_and_example(kept: Kept, home: Path) -> None:
     loaded = prefect_ml.load_model(kept.folder, trust=True)
-    native, model = type(loaded.native()), type(kept.made.model)
+    native, model = type(loaded.native()), type(getattr(kept.made.model, "__self__", kept.made.model))
     assert (native.__module__, native.__qualname__) == (model.__module__, model.__qualname__)
     hold_the_same(loaded.predict(kept.made.rows), kept.made.answers)
     assert loaded.signature is not None
@@ -234,6 +544,8 @@ def hold_the_same(found: Any, expected: Any) -> None:
     found, expected = np.asarray(found), np.asarray(expected)
     assert len(found)
     expected = expected[: len(found)]
+    if expected.dtype.kind == "M":  # dates go over JSON as text
+        found, expected = found.astype("datetime64[s]"), expected.astype("datetime64[s]")
     if expected.dtype.kind in "iuf":
         np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-6, atol=1e-9)
     else:
