@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .flows.projects import project_flow, rerun, run_project, step, submit_step
     from .flows.sweeps import space, sweep
-    from .registry import get_model_version, model_history, search_model_versions, search_models
+    from .registry import (
+        delete_alias,
+        get_model_version,
+        model_history,
+        search_model_versions,
+        search_models,
+        set_alias,
+    )
     from .reports import diff_runs
     from .serving import (
         build_bento,
         deploy_endpoint,
         get_endpoint,
         infer_signature,
+        inspect_model,
         list_endpoints,
         load_model,
         rollback_endpoint,
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
     from .tasks.data.datasets import log_dataset
     from .tasks.data.media import log_figure, log_image
     from .tasks.data.tables import load_table, log_table
+    from .tasks.evaluation import evaluate
     from .tasks.log import (
         log_artifact,
         log_artifacts,
@@ -65,13 +74,21 @@ if TYPE_CHECKING:
 _MODULES = {
     ".flows.projects": ("project_flow", "rerun", "run_project", "step", "submit_step"),
     ".flows.sweeps": ("space", "sweep"),
-    ".registry": ("get_model_version", "model_history", "search_model_versions", "search_models"),
+    ".registry": (
+        "delete_alias",
+        "get_model_version",
+        "model_history",
+        "search_model_versions",
+        "search_models",
+        "set_alias",
+    ),
     ".reports": ("diff_runs",),
     ".serving": (
         "build_bento",
         "deploy_endpoint",
         "get_endpoint",
         "infer_signature",
+        "inspect_model",
         "list_endpoints",
         "load_model",
         "rollback_endpoint",
@@ -93,6 +110,7 @@ _MODULES = {
     ".tasks.autolog": ("autolog",),
     ".tasks.compare": ("compare_runs",),
     ".tasks.data.datasets": ("log_dataset",),
+    ".tasks.evaluation": ("evaluate",),
     ".tasks.log": (
         "log_artifact",
         "log_artifacts",
@@ -125,16 +143,19 @@ __all__ = [
     "count_runs",
     "create_experiment",
     "current_run",
+    "delete_alias",
     "delete_experiment",
     "delete_run",
     "deploy_endpoint",
     "diff_runs",
     "download_artifacts",
+    "evaluate",
     "export_runs",
     "get_endpoint",
     "get_model_version",
     "get_run",
     "infer_signature",
+    "inspect_model",
     "list_artifacts",
     "list_endpoints",
     "list_experiments",
@@ -170,6 +191,7 @@ __all__ = [
     "search_model_versions",
     "search_models",
     "search_runs",
+    "set_alias",
     "set_note",
     "set_tag",
     "set_tags",

@@ -12,6 +12,7 @@ from .output import json_option, pairs, print_json, show_pairs, show_table, text
 
 if TYPE_CHECKING:
     from ..registry import ModelEvent, ModelVersion, RegisteredModel
+    from ..serving import InspectedModel
 
 __all__ = ["models"]
 
@@ -72,7 +73,7 @@ def list_versions(name: str | None, condition: str, limit: int, as_json: bool) -
 @click.argument("version", required=False)
 @json_option
 def show_model(name: str, version: str | None, as_json: bool) -> None:
-    """Show the model NAME and its versions, or one VERSION of it: a number, a stage, or "latest"."""
+    """Show the model NAME and its versions, or one VERSION of it: a number, a stage, @ALIAS, or "latest"."""
     from ..registry import get_model, get_model_version, search_model_versions
     from ..store import as_json as record
 
@@ -147,6 +148,88 @@ def history(name: str, as_json: bool) -> None:
         return
     columns = ("At", "Event", "Version", "From", "To", "Actor", "Reason")
     show_table(columns, (_event_row(event) for event in events), empty="Nothing has happened to this model yet.")
+
+
+@models.group("alias")
+def alias() -> None:
+    """Set and delete aliases, names of your own that lead to versions."""
+
+
+@alias.command("set")
+@click.argument("name")
+@click.argument("alias")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--reason", default="", help="Why; kept in the model's history.")
+@json_option
+def set_one(name: str, alias: str, version: int, reason: str, as_json: bool) -> None:
+    """Let ALIAS lead to VERSION of the model NAME, as models:/NAME@ALIAS."""
+    from ..registry import set_alias
+    from ..store import as_json as record
+
+    event = set_alias(name, alias, version, reason=reason)
+    if as_json:
+        print_json(record(event))
+        return
+    click.echo(f"models:/{event.name}@{event.evidence['alias']} is now version {event.version} (event {event.id}).")
+
+
+@alias.command("delete")
+@click.argument("name")
+@click.argument("alias")
+@click.option("--reason", default="", help="Why; kept in the model's history.")
+@json_option
+def delete_one(name: str, alias: str, reason: str, as_json: bool) -> None:
+    """Take ALIAS away from the model NAME; the version that it led to stays."""
+    from ..registry import delete_alias
+    from ..store import as_json as record
+
+    event = delete_alias(name, alias, reason=reason)
+    if as_json:
+        print_json(record(event))
+        return
+    click.echo(f"models:/{event.name}@{event.evidence['alias']} led to version {event.version} (event {event.id}).")
+
+
+@models.command("inspect")
+@click.argument("uri")
+@json_option
+def inspect(uri: str, as_json: bool) -> None:
+    """Show what the model at URI is, what it needs, and what loading it would run; nothing of it is loaded.
+
+    URI is runs:/RUN_ID/PATH, models:/NAME/VERSION, models:/NAME@ALIAS, a folder, a URL, or a .zip or .tar.gz.
+    """
+    from ..serving import inspect_model
+    from ..store import as_json as record
+
+    found = inspect_model(uri)
+    if as_json:
+        print_json(record(found))
+        return
+    _show_inspected(found)
+
+
+def _show_inspected(model: InspectedModel) -> None:
+    if model.executes is None:
+        executes = "not known before its files are fetched"
+    else:
+        executes = "\n".join(model.executes) or "nothing"
+    show_pairs(
+        {
+            "Model": model.uri,
+            "Files at": model.place,
+            "Flavor": model.flavor or f"none that is known here, of {', '.join(model.flavors)}",
+            "Signature": "\n".join(f"{name}: {said}" for name, said in (model.signature or {}).items()),
+            "Size": f"{model.size:,} bytes in {len(model.files):,} files",
+            "Files": "\n".join(f"{path} ({size:,})" for path, size in model.files.items()),
+            "Requirements": "\n".join(model.requirements),
+            "Python": model.python_version,
+            "Run": model.run_id,
+            "Created": model.created,
+            "Digest": model.digest,
+            "Loading runs": executes,
+            "In the store": "yes, this is one of its models" if model.vouched else "no, it has no record of it",
+        }
+    )
 
 
 def _show_model(model: RegisteredModel) -> None:

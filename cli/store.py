@@ -46,19 +46,24 @@ def recover() -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @json_option
 def collect(days: float, dry_run: bool, as_json: bool) -> None:
-    """Remove for good what was deleted long ago: runs, experiments, and their artifacts."""
+    """Remove for good what was deleted long ago: runs, experiments, and their artifacts; and empty the model cache."""
     from dataclasses import asdict
 
+    from ..serving.models.cache import clear_cache
+    from ..settings import load_settings
     from ..store.deletion import collect_garbage
 
     found = collect_garbage(older_than_days=days, dry_run=dry_run)
+    cached = clear_cache(load_settings(), dry_run=dry_run)
     if as_json:
-        print_json(asdict(found))
+        print_json({**asdict(found), "cache": asdict(cached)})
         return
     done = "Would remove" if dry_run else "Removed"
     for what, names in (("run", found.runs), ("experiment", found.experiments), ("artifacts", found.artifacts)):
         for name in names:
             click.echo(f"{done} {what} {name}")
+    for digest in cached.models:
+        click.echo(f"{done} model {digest} from the cache")
     for run_id, reason in found.kept.items():
         click.echo(f"Kept run {run_id}: {reason}")
     if not found.runs and not found.experiments:

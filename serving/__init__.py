@@ -14,13 +14,14 @@ from .endpoints import (
     set_desired,
     stop_endpoint,
 )
-from .models import LoadedModel, SavedModel, infer_signature, load_model, save_model
+from .models import InspectedModel, LoadedModel, SavedModel, infer_signature, inspect_model, load_model, save_model
 from .runtime.signature import Column, Signature, Tensor
 
 __all__ = [
     "Bento",
     "Column",
     "Endpoint",
+    "InspectedModel",
     "LoadedModel",
     "SavedModel",
     "Signature",
@@ -30,6 +31,7 @@ __all__ = [
     "deploy_endpoint",
     "get_endpoint",
     "infer_signature",
+    "inspect_model",
     "list_endpoints",
     "load_model",
     "rollback_endpoint",

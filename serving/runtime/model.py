@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .descriptor import Descriptor, read_descriptor
 from .flavors import Loaded, flavor_in, settings_of
 from .flavors.base import inside
-from .manifest import verify
+from .manifest import files_in, verify
 from .signature import Plan
 from .signature.hints import item_of
 from .sources import COMPANION, add_code
@@ -54,29 +54,37 @@ def open_model(folder: Path, *, check: bool = True) -> Opened:
     """
     digest = verify(folder) if check else ""
     descriptor = read_descriptor(folder)
-    if _modules(folder, descriptor):
+    if _modules(descriptor, files_in(folder)):
         add_code(inside(folder, descriptor.code))
     flavor = flavor_in(descriptor.flavors)
     return Opened(digest, descriptor, flavor.load(folder, settings_of(flavor, descriptor.flavors)))
 
 
-def executes_on_load(folder: Path) -> tuple[str, ...]:
+def executes_on_load(folder: Path, *, names: Iterable[str] | None = None) -> tuple[str, ...]:
     """Name what of a model folder would run as code when it is loaded; empty where nothing would.
 
+    Args:
+        folder: The model, or a part of it that has its `MLmodel` file.
+        names: The files of the whole model; those in the folder by default.
+
     Raises:
-        ValueError: The folder is not a model, or none of its flavors is known.
+        ValueError: The folder is not a model, none of its flavors is known, or only files that are not here could tell.
     """
     descriptor = read_descriptor(folder)
     flavor = flavor_in(descriptor.flavors)
     found = flavor.executes(folder, settings_of(flavor, descriptor.flavors))
     # Modules beside a model come first on the import path, in the place of any library's.
-    return (*found, *(f"the module {name}" for name in _modules(folder, descriptor)))
+    modules = _modules(descriptor, files_in(folder) if names is None else names)
+    return (*found, *(f"the module {name}" for name in modules))
 
 
-def _modules(folder: Path, descriptor: Descriptor) -> list[str]:
+def _modules(descriptor: Descriptor, names: Iterable[str]) -> list[str]:
     """List what of a model's code folder can be imported; the loader that we put there for other tools is not used."""
     if not descriptor.code:
         return []
-    code = inside(folder, descriptor.code)
-    names = sorted(path.name for path in code.iterdir() if not path.name.startswith(COMPANION))
-    return [f"{descriptor.code}/{name}" for name in names]
+    code = PurePosixPath(descriptor.code)
+    if code.is_absolute() or ".." in code.parts:
+        raise ValueError(f"its file {descriptor.code!r} lies outside its folder")
+    paths = [path.relative_to(code) for name in names if (path := PurePosixPath(name)).is_relative_to(code)]
+    tops = {path.parts[0] for path in paths if path.parts}
+    return [f"{descriptor.code}/{name}" for name in sorted(tops) if not name.startswith(COMPANION)]
