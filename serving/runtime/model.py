@@ -30,7 +30,8 @@ class Opened:
     @cached_property
     def plan(self) -> Plan:
         """What is done with inputs before the model gets them."""
-        return Plan(self.descriptor.signature, item_of(self.loaded.native))
+        hinted = set(self.descriptor.flavors) == {"python_function"}  # what libraries make is not the user's to annotate
+        return Plan(self.descriptor.signature, item_of(self.loaded.native) if hinted else None)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Hold data, or what was read of a request, against the signature, then predict for it.
