@@ -14,6 +14,7 @@ itself answers to them, and what else `save_model` is to be told.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -28,10 +29,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.base import BaseEstimator, TransformerMixin
 from uv import find_uv_bin
 
 import prefect_ml
+from prefect_ml.errors import ModelError
 from prefect_ml.serving import runtime
 from prefect_ml.serving.runtime.model import executes_on_load
 
@@ -428,17 +431,27 @@ class Kept:
     folder: Path
 
 
-@pytest.fixture(scope="module", params=CASES)
-def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    chosen: Case = request.param
-    for module in chosen.needs:
-        if find_spec(module) is None:
-            pytest.skip(f"{module} comes with `make test-heavy GROUP={chosen.group}`")
-    folder = tmp_path_factory.mktemp(chosen.name)
-    made = chosen.make(folder)
-    saved = prefect_ml.save_model(made.model, folder / "model", example=made.rows, **made.options)
-    assert saved.flavor == chosen.flavor
-    return Kept(chosen, made, saved.path)
+@pytest.fixture(scope="module")
+def keep(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Kept]:
+    """Save a model of the table, once."""
+
+    @functools.cache
+    def kept_of(chosen: Case) -> Kept:
+        for module in chosen.needs:
+            if find_spec(module) is None:
+                pytest.skip(f"{module} comes with `make test-heavy GROUP=flavors`")
+        folder = tmp_path_factory.mktemp(chosen.name)
+        made = chosen.make(folder)
+        saved = prefect_ml.save_model(made.model, folder / "model", example=made.rows, **made.options)
+        assert saved.flavor == chosen.flavor
+        return Kept(chosen, made, saved.path)
+
+    return kept_of
+
+
+@pytest.fixture(params=CASES)
+def kept(request: pytest.FixtureRequest, keep: Callable[[Case], Kept]) -> Kept:
+    return keep(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -519,6 +532,135 @@ def test_the_same_model_makes_the_same_bytes(kept: Kept, tmp_path: Path) -> None
     options = {**kept.made.options, "requirements": ["none"]}
     again = prefect_ml.save_model(kept.made.model, tmp_path / "again", example=kept.made.rows, **options).path
     assert model_files(again) == model_files(kept.folder)
+
+
+# Interchange with MLflow itself, in an environment that has no prefect-ml
+
+# It reads our folder through both of its doors, and writes the model anew.
+MLFLOW = """
+import importlib, json, sys
+from pathlib import Path
+import mlflow, numpy, pandas
+assert not [name for name in sys.modules if name.partition(".")[0].startswith("prefect")]
+ours, theirs, told = map(Path, sys.argv[1:])
+model = mlflow.pyfunc.load_model(str(ours))
+rows = model.metadata.load_input_example(str(ours))
+answers = model.predict(rows)
+if isinstance(answers, pandas.DataFrame):
+    answers = json.loads(answers.to_json(orient="records", date_format="iso", double_precision=15))
+answers = answers if isinstance(answers, (list, dict)) else numpy.asarray(answers).tolist()
+told.write_text(json.dumps({"answers": answers, "signature": model.metadata.signature.to_dict()}))
+listed = model.metadata.flavors
+name, loader = next(name for name in reversed(listed)), listed["python_function"]["loader_module"]
+if loader == f"mlflow.{name}":
+    flavor = importlib.import_module(loader)
+    words = ("serialization_format", "skops_trusted_types") if name in ("sklearn", "lightgbm") else ()
+    options = {word: listed[name][word] for word in words if word in listed[name]}
+    if name == "sklearn":
+        options["pyfunc_predict_fn"] = listed[name]["predict_fn"]
+    native = flavor.load_model(str(ours))
+    signature = model.metadata.signature
+    flavor.save_model(native, str(theirs), signature=signature, pip_requirements=["none"], **options)
+"""
+BENCH = Path(__file__).parents[1] / ".venv" / "bench" / "mlflow" / "bin" / "python"
+LOCK = Path(__file__).parents[1] / "benchmarks" / "mlflow.lock"
+
+
+@pytest.fixture(scope="module")
+def with_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Give the interpreter of an environment that holds MLflow and a model's requirements."""
+
+    @functools.cache
+    def made() -> Path:
+        folder = tmp_path_factory.mktemp("mlflow") / "environment"
+        uv(["venv", "--quiet", "--python", sys.executable, folder])
+        uv(["pip", "install", "--quiet", "--python", folder, "--require-hashes", "--requirements", LOCK])
+        return folder / "bin" / "python"
+
+    def interpreter(requirements: Path) -> Path:
+        links = [word for link in os.environ.get("PIP_FIND_LINKS", "").split() for word in ("--find-links", link)]
+        uv(["pip", "install", "--quiet", "--python", made(), "--no-deps", *links, "--requirements", requirements])
+        return made()
+
+    return interpreter
+
+
+def told_by(python: Path, program: str, *arguments: Any, folder: Path) -> None:
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    command = [str(python), "-P", "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def hold_interchange(kept: Kept, python: Path, folder: Path) -> None:
+    told = folder / "told.json"
+    told_by(python, MLFLOW, kept.folder, folder / "theirs", told, folder=folder)
+    found = json.loads(told.read_text())
+    hold_the_same(found["answers"], kept.made.answers)
+    written = yaml.safe_load((kept.folder / "MLmodel").read_text())["signature"]
+    for side in ("inputs", "outputs"):
+        assert json.loads(found["signature"][side]) == json.loads(written[side])
+    if (folder / "theirs").exists():
+        assert find_spec("mlflow") is None
+        loaded = prefect_ml.load_model(folder / "theirs", trust=True)
+        hold_the_same(loaded.predict(kept.made.rows), kept.made.answers)
+        assert loaded.signature is not None
+        assert loaded.signature.inputs
+        assert bool(executes_on_load(folder / "theirs")) == kept.case.executes
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("chosen", [row.values[0] for row in CASES], ids=[row.id for row in CASES])
+def test_interchange_with_mlflow_both_ways(
+    chosen: Case, keep: Callable[[Case], Kept], with_mlflow: Callable[[Path], Path], tmp_path: Path, home: Path
+) -> None:
+    kept = keep(chosen)
+    hold_interchange(kept, with_mlflow(kept.folder / "requirements.txt"), tmp_path)
+
+
+@pytest.mark.skipif(not BENCH.exists(), reason="`make bench` sets MLflow up")
+def test_mlflow_and_we_read_each_others_pipelines(keep: Callable[[Case], Kept], tmp_path: Path, home: Path) -> None:
+    hold_interchange(keep(CASES[0].values[0]), BENCH, tmp_path)
+
+
+# What MLflow itself writes, in forms that we do not
+WRITE = """
+import sys
+from pathlib import Path
+import mlflow, numpy
+from sklearn.linear_model import LogisticRegression
+rows = numpy.arange(12.0).reshape(6, 2)
+model = LogisticRegression().fit(rows, [0, 0, 0, 1, 1, 1])
+root = Path(sys.argv[1])
+for form in ("skops", "cloudpickle", "pickle"):
+    mlflow.sklearn.save_model(model, str(root / form), serialization_format=form, input_example=rows)
+mlflow.sklearn.save_model(model, str(root / "proba"), pyfunc_predict_fn="predict_proba")
+class Own(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return model_input
+mlflow.pyfunc.save_model(str(root / "own"), python_model=Own())
+with mlflow.start_run():
+    print(mlflow.sklearn.log_model(model, name="model", input_example=rows).model_uri)
+    path = mlflow.artifacts.download_artifacts(mlflow.last_logged_model().model_uri, dst_path=str(root / "logged"))
+"""
+
+
+@pytest.mark.heavy
+def test_what_mlflow_has_written_loads_without_it(
+    with_mlflow: Callable[[Path], Path], tmp_path: Path, home: Path
+) -> None:
+    (tmp_path / "none.txt").touch()
+    (tmp_path / "written").mkdir()
+    told_by(with_mlflow(tmp_path / "none.txt"), WRITE, tmp_path / "written", folder=tmp_path)
+    rows = np.arange(12.0).reshape(6, 2)
+    for form in ("skops", "cloudpickle", "pickle", "logged"):
+        folder = tmp_path / "written" / form
+        loaded = prefect_ml.load_model(folder, trust=True)
+        assert loaded.predict(rows).tolist() == [0, 0, 0, 1, 1, 1]
+        assert bool(executes_on_load(folder)) == (form in ("cloudpickle", "pickle"))
+    assert prefect_ml.load_model(tmp_path / "written" / "proba", trust=True).predict(rows).shape == (6, 2)
+    with pytest.raises(ModelError, match="install mlflow to load it"):
+        prefect_ml.load_model(tmp_path / "written" / "own", trust=True)
 
 
 def model_files(folder: Path) -> dict[str, str]:

@@ -16,12 +16,9 @@ __all__ = ["NAME", "executes", "load", "matches", "packages", "save"]
 NAME = "sklearn"
 _SKOPS = "model.skops"
 _PICKLE = "model.pkl"
-# What may answer, in the order in which it is chosen; MLflow's loader knows the first five.
-_METHODS = (
-    "predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "score",
-    "decision_function", "score_samples", "transform", "kneighbors",
-)  # fmt: skip
-_BY_ITSELF = ("predict", "transform")
+_BY_ITSELF = ("predict", "transform")  # what answers where nobody says which method
+_MLFLOWS = ("predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "score")
+_METHODS = (*_MLFLOWS, "decision_function", "score_samples", "transform", "kneighbors")
 
 
 def matches(model: Any) -> bool:
@@ -37,17 +34,17 @@ def save(model: Any, folder: Path, material: Material) -> Written:
     file = _PICKLE if trusted is None else _SKOPS
     if trusted is None:
         write_pickle(estimator, folder / _PICKLE)
-    config = {
+    config: dict[str, Any] = {
         "pickled_model": file,
         "serialization_format": "cloudpickle" if trusted is None else "skops",
         "sklearn_version": sys.modules["sklearn"].__version__,
         "predict_fn": method,
     }
-    return Written(
-        config if trusted is None else {**config, "skops_trusted_types": trusted},
-        loader="mlflow.sklearn" if method in _METHODS[:5] else None,
-        python_function={"model_path": file, "predict_fn": method},
-    )
+    if trusted is not None:
+        config["skops_trusted_types"] = trusted
+    if method not in _MLFLOWS:
+        return Written(config)
+    return Written(config, loader="mlflow.sklearn", python_function={"model_path": file, "predict_fn": method})
 
 
 def load(folder: Path, config: Mapping[str, Any]) -> Loaded:
