@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..errors import BadReference
 from ..store import Store, current_store, get_run
-from ..store.models import find_logged_model
-from .versions import get_model_version
+from ..store.models import find_logged_model, logged_models
+from .versions import get_model, get_model_version, what_exists
 
 __all__ = ["ModelSource", "resolve_model_uri"]
 
@@ -48,7 +48,17 @@ def resolve_model_uri(uri: str, *, store: Store | None = None) -> ModelSource:
     if match := re.fullmatch(r"models:/+([^/@]+)(?:/|(?=@))([^/]+)", uri):
         version = get_model_version(*match.groups(), store=store)
         return ModelSource(version.uri, version.digest, version.run_id)
-    raise BadReference(
-        f"{uri!r} names no model; use runs:/<run_id>/<path>, models:/<name>/<version, stage or latest>"
-        " or models:/<name>@<alias>."
-    )
+    raise BadReference(f"{uri!r} names no model; {_advice(uri, store)}.")
+
+
+def _advice(uri: str, store: Store) -> str:
+    """Say what to use instead: of a run or model that is named, what it has."""
+    if match := re.fullmatch(r"runs:/+([^/]+)/?", uri):
+        run = get_run(match[1], store=store)
+        found = [f"runs:/{run.id}/{one.path}" for one in logged_models(run.id, run.attempt, store=store)]
+        return f"use {' or '.join(found)}" if found else "the run has logged none"
+    if match := re.fullmatch(r"models:/+([^/@]+)[/@]?", uri):
+        get_model(match[1], store=store)
+        with store.read() as connection:
+            return f"name a version, stage or alias: it has {what_exists(connection, match[1])}"
+    return "use runs:/<run_id>/<path>, models:/<name>/<version, stage or latest> or models:/<name>@<alias>"
