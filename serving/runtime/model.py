@@ -30,7 +30,7 @@ class Opened:
     @cached_property
     def plan(self) -> Plan:
         """What is done with inputs before the model gets them."""
-        hinted = set(self.descriptor.flavors) == {"python_function"}  # what libraries make is not the user's to annotate
+        hinted = set(self.descriptor.flavors) == {"python_function"}  # nobody annotates what a library makes
         return Plan(self.descriptor.signature, item_of(self.loaded.native) if hinted else None)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
