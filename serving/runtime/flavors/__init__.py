@@ -59,8 +59,8 @@ def flavor_in(listed: Mapping[str, Any]) -> Flavor:
     Raises:
         ValueError: None of them is known here.
     """
-    known = [name for name in (*_OURS, *(listed if not set(listed) <= {*_OURS, _LAST} else ())) if name in listed]
-    for name in (*known, _LAST):
+    others = [name for name in listed if name not in (*_OURS, _LAST)]
+    for name in (*others, *_OURS, _LAST):
         if name in listed and (flavor := flavor_named(name)):
             return flavor
     raise ValueError(f"its flavors ({', '.join(map(str, listed)) or 'none'}) are not known here")
