@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -21,6 +23,9 @@ _SUSPECT = 256 * 2**20  # from this size on, what is packed a thousandfold is a 
 _MOST_RATIO = 1000
 _LONGEST_READ = 16 * 2**20
 _LONGEST_NAME = 4096
+# What the libraries raise for damaged bytes; among it errors of the system, for places where no file can be read.
+_WRONG = (zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OSError)
+_NOT_THE_DISK = (None, errno.EINVAL, errno.ENAMETOOLONG)
 
 
 class BadArchive(ValueError):
@@ -73,10 +78,10 @@ def unpack(archive: Path, to: Path, *, limits: Limits | None = None) -> None:
             _unpack_tar(archive, to, limits)
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise BadArchive("holds a file and a folder of the same name; make the archive anew") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, RuntimeError) as error:
-        raise BadArchive(f"cannot be unpacked ({' '.join(str(error).split())}); make the archive anew") from error
-    except (UnicodeError, ValueError, OverflowError) as error:
-        if isinstance(error, BadArchive):
+    except BadArchive:
+        raise
+    except _WRONG as error:
+        if isinstance(error, OSError) and error.errno not in _NOT_THE_DISK:
             raise
         raise BadArchive(f"cannot be unpacked ({' '.join(str(error).split())}); make the archive anew") from error
 
@@ -127,7 +132,10 @@ def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     mode = info.external_attr >> 16
     kind = stat.S_IFMT(mode)
     problem = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "is neither a file nor a folder"
-    problem = problem or ("is encrypted" if info.flag_bits & 1 else "")
+    if info.flag_bits & 1:
+        problem = "is encrypted"
+    elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        problem = "is packed in a way that is not read here"
     return _Member(info.filename, info.file_size, info.is_dir(), bool(mode & 0o111), problem, lambda: opened.open(info))
 
 
