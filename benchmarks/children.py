@@ -14,14 +14,14 @@ HERE = Path(__file__).parent
 PEER = Path(sys.prefix) / "bench" / "mlflow" / "bin" / "python"
 
 
-def ours(case: str, **environ: str) -> Any:
-    """Run one case of `tracking_ours.py`; give what it printed."""
-    return _run(sys.executable, "tracking_ours.py", case, environ)
+def ours(case: str, *, script: str = "tracking_ours.py", **environ: str) -> Any:
+    """Run one case of a script; give what it printed."""
+    return _run(sys.executable, script, case, environ)
 
 
-def peers(case: str) -> Any:
+def peers(case: str, *, script: str = "tracking_mlflow.py") -> Any:
     """Run the same case with MLflow; None where its environment is not there."""
-    return _run(str(PEER), "tracking_mlflow.py", case, {}) if PEER.exists() else None
+    return _run(str(PEER), script, case, {}) if PEER.exists() else None
 
 
 def _run(python: str, script: str, case: str, environ: dict[str, str]) -> Any:
