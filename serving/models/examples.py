@@ -1,4 +1,4 @@
-"""The input example of a model: kept as JSON in MLflow's form, and sent to a new endpoint before it may answer others."""
+"""The input example of a model: kept as JSON in MLflow's form, and sent to a new endpoint before it answers others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def write_example(example: Example, folder: Path) -> dict[str, Any]:
     rows = _first(example.data)
     try:
         kind, content, inputs = _written(rows)
-        params = as_plain(example.params, _null) if example.params else {}
+        params: dict[str, Any] = as_plain(example.params, _null) if example.params else {}
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"The example cannot be kept as JSON ({error}); give plain arrays or a DataFrame.") from error
     extra = {"params": params} if params else {}
@@ -109,7 +109,7 @@ def read_example(folder: Path) -> Example | None:
 def _first(data: Any) -> Any:
     if hasattr(data, "column_names") and hasattr(data, "slice"):  # Arrow
         return data.slice(0, _MOST_ROWS)
-    if is_table(data) or hasattr(data, "shape") and getattr(data, "shape", ()):
+    if is_table(data) or getattr(data, "shape", ()):
         return data[:_MOST_ROWS]
     if isinstance(data, Mapping):
         return {name: _first_of_array(value) for name, value in cast("Mapping[str, Any]", data).items()}
@@ -117,7 +117,7 @@ def _first(data: Any) -> Any:
 
 
 def _first_of_array(value: Any) -> Any:
-    return value[:_MOST_ROWS] if isinstance(value, np.ndarray) and value.ndim else value
+    return cast("Any", value)[:_MOST_ROWS] if isinstance(value, np.ndarray) and value.ndim else cast("Any", value)
 
 
 def _written(rows: Any) -> tuple[dict[str, Any], Any, dict[str, Any]]:
@@ -130,18 +130,22 @@ def _written(rows: Any) -> tuple[dict[str, Any], Any, dict[str, Any]]:
         parts = {name: as_plain(getattr(rows, name), _null) for name in ("data", "indices", "indptr")}
         content = {**parts, "shape": list(rows.shape)}
         return {"type": f"sparse_matrix_{rows.format}"}, content, {"inputs": as_plain(rows.toarray(), _null)}
-    if isinstance(rows, np.ndarray) and rows.dtype.names:
-        return _written([dict(zip(rows.dtype.names, row, strict=True)) for row in rows.tolist()])
+    if names := getattr(getattr(rows, "dtype", None), "names", None):
+        return _written([dict(zip(names, row, strict=True)) for row in rows.tolist()])
     content = as_plain(_unwrapped(rows), _null)
-    named = isinstance(rows, Mapping) and rows and all(isinstance(one, np.ndarray) for one in rows.values())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    kind = "ndarray" if named or hasattr(rows, "__array__") else "json_object"
-    return {"type": kind}, content, {"inputs": content}
+    arrays = hasattr(rows, "__array__") or _are_arrays(rows)
+    return {"type": "ndarray" if arrays else "json_object"}, content, {"inputs": content}
+
+
+def _are_arrays(rows: Any) -> bool:
+    values = list(cast("Mapping[str, Any]", rows).values()) if isinstance(rows, Mapping) else []
+    return bool(values) and all(isinstance(one, np.ndarray) for one in values)
 
 
 def _unwrapped(rows: Any) -> Any:
-    row = None if isinstance(rows, Mapping) else as_mapping(rows)
+    row = as_mapping(rows)
     if row is not None:
-        return row
+        return dict(row)
     if isinstance(rows, (list, tuple)):
         return [_unwrapped(one) for one in cast("list[Any]", rows)]
     return rows.toarray() if hasattr(rows, "toarray") else rows

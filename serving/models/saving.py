@@ -86,13 +86,13 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
         written = _written(chosen, model, folder, material)
         _copy_code(code or (), folder)
         entries = _entries(chosen, written, folder)
-        if signature is None and given is None and chosen.NAME == "python_function":
-            signature = hinted_signature(model)
+        hinted = hinted_signature(model) if chosen.NAME == "python_function" else None
+        signature = signature or (hinted if given is None else None)
         about: dict[str, Any] = {"run_id": run_id, **({"metadata": dict(metadata)} if metadata else {})}
         _describe(folder, entries, signature, about)
         if given is not None:
             about["saved_input_example_info"] = write_example(given, folder)
-            signature = signature or _inferred_signature(chosen, written, folder, given)
+            signature = signature or _inferred_signature(chosen, written, folder, given, hinted)
             _describe(folder, entries, signature, about)
         _write_environment(folder, requirements)
         digest = write_manifest(folder)
@@ -140,12 +140,13 @@ def _written(flavor: Flavor, model: Any, folder: Path, material: Material) -> Wr
         raise ModelError(f"The model cannot be saved: {error}.") from error
 
 
-def _inferred_signature(flavor: Flavor, written: Written, folder: Path, example: Example) -> Signature:
+def _inferred_signature(
+    flavor: Flavor, written: Written, folder: Path, example: Example, hinted: Signature | None
+) -> Signature:
     """Score the example with the model as it was saved: what holds for the files is what is promised."""
     try:
         loaded = flavor.load(folder, written.config)
         known = infer_signature(example.data, params=example.params)
-        hinted = hinted_signature(loaded.native) if flavor.NAME == "python_function" else None
         known = replace(hinted, params=known.params) if hinted else known
         answer = loaded.predict(*Plan(known, item_of(loaded.native)).fit(example.data, example.params))
     except ModelError:

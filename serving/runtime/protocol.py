@@ -14,7 +14,18 @@ from typing import Any, cast
 
 from .errors import BadInput
 
-__all__ = ["KEYS", "Data", "Named", "Records", "Request", "Table", "Tensors", "check_media", "is_request", "read_request"]
+__all__ = [
+    "KEYS",
+    "Data",
+    "Named",
+    "Records",
+    "Request",
+    "Table",
+    "Tensors",
+    "check_media",
+    "is_request",
+    "read_request",
+]
 
 KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 

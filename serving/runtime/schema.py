@@ -37,7 +37,7 @@ def request_model(signature: Signature | None) -> type[BaseModel]:
 
 def as_request(content: dict[str, Any]) -> Request:
     """Turn a validated `/predict` request into what the scorer takes."""
-    params = content.get("params") or {}
+    params: dict[str, Any] = content.get("params") or {}
     if "rows" in content:
         return Request(Records(content["rows"]), params)
     inputs = content["inputs"]

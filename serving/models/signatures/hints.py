@@ -32,9 +32,9 @@ def is_hint(data: Any) -> bool:
 
 def is_record_class(kind: Any) -> bool:
     """Whether a class is a pydantic model, a dataclass or a TypedDict."""
-    return isinstance(kind, type) and (
-        hasattr(kind, "model_fields") or dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
-    )
+    if not isinstance(kind, type):
+        return False
+    return hasattr(kind, "model_fields") or dataclasses.is_dataclass(kind) or typing.is_typeddict(cast("Any", kind))
 
 
 def signature_of_hints(model: Any) -> Signature | None:

@@ -69,8 +69,9 @@ def _fields(data: Any) -> Fields:  # noqa: PLR0911 - one per form
         return _tensor(None, data)
     if hasattr(data, "__array__") and not isinstance(data, np.generic):
         return _array(np.asarray(data))
-    if is_record_class(type(data)):
-        return columns_of_class(type(data))
+    kind = cast("type", type(data))  # pyright: ignore[reportUnknownArgumentType]
+    if is_record_class(kind):
+        return columns_of_class(kind)
     if isinstance(data, Mapping):
         return _mapping(cast("Mapping[Any, Any]", data))
     if isinstance(data, (list, tuple)):
@@ -96,7 +97,7 @@ def _structured(name: str, dtype: Any) -> Column:
 def _tensor(name: str | None, array: Any) -> tuple[Tensor, ...]:
     if not array.shape:
         return ()
-    dtype = {"U": "str", "S": "bytes"}.get(array.dtype.kind, array.dtype.name)
+    dtype: str = {"U": "str", "S": "bytes"}.get(str(array.dtype.kind)) or array.dtype.name
     return (Tensor(dtype, (-1, *array.shape[1:]), name),)
 
 
@@ -115,7 +116,7 @@ def _mapping(data: Mapping[Any, Any]) -> Fields:
 def _list(rows: list[Any]) -> Fields:
     records = [as_mapping(row) for row in rows]
     if rows and all(record is not None for record in records):
-        first: type = type(rows[0])
+        first: type[Any] = rows[0].__class__
         if is_record_class(first) and all(type(row) is first for row in rows):
             return columns_of_class(first)
         return _records(cast("list[Mapping[str, Any]]", records))
@@ -159,7 +160,7 @@ def _regular(rows: list[Any], kind: Kind) -> Fields:
 
 def _params(params: Mapping[str, Any] | Sequence[Param] | None) -> tuple[Param, ...]:
     if isinstance(params, Mapping):
-        return tuple(_param(name, value) for name, value in cast("Mapping[str, Any]", params).items())
+        return tuple(_param(name, value) for name, value in params.items())
     return tuple(params or ())
 
 
@@ -182,7 +183,7 @@ def _written(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _written(one) for name, one in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, np.generic):
-        value = value.item()
+        return _written(cast("Any", value).item())
     return value.isoformat() if isinstance(value, (date, datetime)) else value
 
 

@@ -15,7 +15,7 @@ from ...runtime.signature.kinds import ANY, RANGES, describe
 
 __all__ = ["as_column", "kind_of_dtype", "kind_of_each"]
 
-_WIDER = {
+_WIDER: dict[frozenset[str], Kind] = {
     frozenset(("integer", "long")): "long", frozenset(("float", "double")): "double",
     frozenset(("integer", "double")): "double", frozenset(("long", "double")): "double",
     frozenset(("integer", "float")): "double", frozenset(("long", "float")): "double",
@@ -64,17 +64,20 @@ def kind_of_dtype(dtype: Any) -> str | None:
 
 def _kind(value: Any) -> Kind:
     if isinstance(value, np.generic):
-        kind = kind_of_dtype(value.dtype)
-        if kind is None:
-            raise _Unlike(f"a {value.dtype}")
-        return kind
+        return _scalar_of(cast("Any", value).dtype)
     row = as_mapping(value)
     if row is not None:
         return _object(row)
     if isinstance(value, (list, tuple, np.ndarray)):
-        items: Any = value.tolist() if isinstance(value, np.ndarray) else value
-        return Array(_items(cast("Sequence[Any]", items)))
+        return Array(_items(list(cast("Any", value))))
     return _scalar(value)
+
+
+def _scalar_of(dtype: Any) -> Kind:
+    kind = kind_of_dtype(dtype)
+    if kind is None:
+        raise _Unlike(f"a {dtype}")
+    return kind
 
 
 def _scalar(value: Any) -> Kind:
@@ -120,8 +123,8 @@ def _with_nulls(kind: Kind, *, nested: bool = False) -> Kind:
     return ANY if nested and kind not in HOLD_NULL else kind
 
 
-def _merged(one: Kind, other: Kind) -> Kind:  # noqa: PLR0911 - one per pair of kinds
-    if one == other or other == ANY:
+def _merged(one: Kind, other: Kind) -> Kind:
+    if other in (one, ANY):
         return one
     if one == ANY:
         return other

@@ -28,7 +28,8 @@ def first_lost(array: npt.NDArray[Any], wanted: np.dtype[Any]) -> Any:
     if array.dtype.kind not in _FROM.get(wanted.kind, "") or not array.size:
         return None
     back = _cast(_cast(array, wanted), array.dtype)
-    lost = array[(back != array) & ~((back != back) & (array != array))]
+    both_nan = np.not_equal(back, back) & np.not_equal(array, array)
+    lost = array[np.not_equal(back, array) & ~both_nan]
     return lost.flat[0].item() if lost.size else None
 
 

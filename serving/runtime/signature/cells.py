@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timezone
@@ -64,7 +65,7 @@ def is_missing(value: Any) -> bool:
         return True
     if isinstance(value, (str, int, Mapping, list)):
         return False
-    return (isinstance(value, float) and value != value) or type(value).__name__ in ("NaTType", "NAType")
+    return (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NaTType", "NAType")
 
 
 def as_mapping(value: Any) -> Mapping[str, Any] | None:
@@ -91,17 +92,17 @@ def _plain(kind: str, wire: bool) -> Read:
 def _boolean(value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise Unfit("boolean", value)
-    return bool(value)
+    return bool(cast("Any", value))
 
 
 def _whole(kind: str) -> Read:
     low, high = RANGES[kind]
 
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        if not _is_number(value):
             raise Unfit(kind, value)
         # 3.0 is a whole number: JSON does not tell it from 3.
-        whole = int(value) if not isinstance(value, (float, np.floating)) or value.is_integer() else None
+        whole = int(value) if value == value // 1 else None
         if whole is None or not low <= whole <= high:
             raise Unfit(kind, value)
         return whole
@@ -113,13 +114,17 @@ def _number(kind: str) -> Read:
     limit = NUMBER_LIMITS[kind]
 
     def read(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        if not _is_number(value):
             raise Unfit(kind, value)
         if abs(value) > limit and abs(value) != float("inf"):
             raise Unfit(kind, value)
         return float(value)
 
     return read
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _string(value: Any) -> str:
@@ -142,7 +147,9 @@ def _base64(value: Any) -> bytes:
 
 def _datetime(value: Any) -> Any:
     if isinstance(value, np.datetime64):
-        return value
+        return cast("Any", value)
+    if hasattr(value, "nanosecond") and value.tzinfo is None:  # a Timestamp of pandas, finer than a datetime
+        return value.to_datetime64()
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)

@@ -145,8 +145,12 @@ class ColumnFit:
 
     def _typed(self, array: npt.NDArray[Any]) -> Mismatch:
         lost = None if self.dtype is None else first_lost(array, self.dtype)
-        such = "" if lost is None else f" such as {lost!r}"
-        return self._mismatch(f"{array.dtype} values{such}", "")
+        if lost is not None and lost != lost:  # noqa: PLR0124 - NaN
+            return self._mismatch(
+                "a missing value (NaN)", "; inferred from data with missing values, it would be double"
+            )
+        such = "" if lost is None else f", such as {lost!r}"
+        return self._mismatch(f"{array.dtype}{such}", "")
 
     def _unfit(self, error: Unfit, row: int) -> Mismatch:
         inside = f" at {error.place.lstrip('.')}, which is {error.expected}" if error.place else ""

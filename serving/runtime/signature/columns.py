@@ -23,9 +23,9 @@ class ColumnsPlan:
         self._fits = [ColumnFit(column, place) for place, column in enumerate(columns)]
         self._labels = [fit.label for fit in self._fits]
         self._named = columns[0].name is not None
-        self._dtypes = [fit.dtype for fit in self._fits]
-        first = self._dtypes[0]
-        self._common = first if first is not None and all(dtype == first for dtype in self._dtypes) else None
+        # numpy takes None for float64 where dtypes are compared, so something stands in its place that equals nothing.
+        self._dtypes = [object() if fit.dtype is None else fit.dtype for fit in self._fits]
+        self._common = self._fits[0].dtype if len({fit.dtype for fit in self._fits}) == 1 else None
 
     def frame(self, data: Any) -> Any:
         """Give the pandas DataFrame that the model takes: the data itself, where it fits as it is.
@@ -61,12 +61,10 @@ class ColumnsPlan:
         return self._pandas.Index(self._labels)
 
     def _is_block(self, data: Any) -> bool:
-        return (
-            isinstance(data, np.ndarray)
-            and data.ndim == 2
-            and data.dtype == self._common
-            and data.shape[1] == len(self._fits)
-        )
+        return self._is_common(data) and data.shape[1:] == (len(self._fits),)
+
+    def _is_common(self, values: Any) -> bool:
+        return self._common is not None and isinstance(values, np.ndarray) and _dtype(values) == self._common
 
     def _of_frame(self, data: Any) -> Any:
         labels, dtypes = data.columns.tolist(), data.dtypes.tolist()
@@ -114,9 +112,11 @@ class ColumnsPlan:
 
     def _built(self, values: Sequence[Any], index: Any) -> Any:
         pd = self._pandas
-        if self._common is not None and all(
-            isinstance(one, np.ndarray) and one.dtype == self._common for one in values
-        ):
+        if all(self._is_common(one) for one in values):
             return pd.DataFrame(np.column_stack(values), columns=self._index, copy=False)
         present = {label: one for label, one in zip(self._labels, values, strict=True) if one is not None}
         return pd.DataFrame(present, index=index, copy=False)
+
+
+def _dtype(values: Any) -> Any:
+    return values.dtype

@@ -33,9 +33,15 @@ def data_hint(model: Any) -> Any:
     try:
         names = [name for name in inspect.signature(call).parameters if name not in ("self", "context")]
         hints = typing.get_type_hints(call)
-    except (TypeError, ValueError, NameError, AttributeError):
+    except NameError:  # a class that did not travel with a pickled function
+        hints = {name: _plain_list(hint) for name, hint in call.__annotations__.items()}
+    except (TypeError, ValueError, AttributeError):
         return None
     return hints.get(names[0]) if names else None
+
+
+def _plain_list(hint: Any) -> Any:
+    return list[Any] if isinstance(hint, str) and hint.startswith(("list[", "List[", "Sequence[")) else None
 
 
 def _maker(kind: Any) -> Callable[[Any], Any]:

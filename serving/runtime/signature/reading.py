@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -17,6 +18,7 @@ _Read = TypeVar("_Read")
 _DEEPEST = 32
 _MOST_DIMENSIONS = 64
 _DTYPES = "biufcmMSUO"
+_DTYPE = re.compile(r"[<>|=]?[A-Za-z_]{1,12}[0-9]{0,4}(?:\[[a-zA-Z]{1,3}\])?")
 
 
 def fields_from(text: Any) -> Fields:
@@ -120,7 +122,7 @@ def _required(spec: Mapping[str, Any]) -> bool:
     return value is not False
 
 
-def _kind(spec: Any, depth: int = 0) -> Kind:  # noqa: PLR0911 - one per kind
+def _kind(spec: Any, depth: int = 0) -> Kind:
     if depth > _DEEPEST:
         raise ValueError(f"a type nests over {_DEEPEST} deep")
     if not isinstance(spec, dict):
@@ -148,11 +150,11 @@ def _properties(given: Any, depth: int) -> tuple[Property, ...]:
 
 
 def _dtype(given: Any) -> str:
-    if not isinstance(given, str) or len(given) > 32:
+    if not isinstance(given, str) or not _DTYPE.fullmatch(given):
         raise ValueError(f"the dtype {_shown(given)} is not known")
     try:
         found = np.dtype(given)
-    except (TypeError, ValueError, SyntaxError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"the dtype {_shown(given)} is not known") from error
     if found.kind not in _DTYPES or found.subdtype is not None:
         raise ValueError(f"the dtype {_shown(given)} is not known")
@@ -160,7 +162,7 @@ def _dtype(given: Any) -> str:
 
 
 def _shape(given: Any) -> tuple[int, ...]:
-    sizes = cast("list[Any]", given) if isinstance(given, list) else [None]
+    sizes: list[Any] = cast("list[Any]", given) if isinstance(given, list) else [None]
     whole = all(isinstance(size, int) and not isinstance(size, bool) and size >= -1 for size in sizes)
     if not whole or len(sizes) > _MOST_DIMENSIONS:
         raise ValueError(f"the shape {_shown(given)} is no list of sizes")

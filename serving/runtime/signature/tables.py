@@ -65,7 +65,7 @@ def _by_name(names: Sequence[str], get: Callable[[str], Any], fits: Sequence[Col
 
 
 def _fit(fit: ColumnFit, values: Any, *, wire: bool = False) -> Any:
-    return fit.array(values) if isinstance(values, np.ndarray) else fit.values(values, wire=wire)
+    return fit.array(cast("Any", values)) if isinstance(values, np.ndarray) else fit.values(values, wire=wire)
 
 
 def _absent(fit: ColumnFit) -> None:
@@ -82,10 +82,11 @@ def _arrow(column: Any) -> Any:
     import pyarrow as pa
 
     kind = column.type
-    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    are: Any = pa.types
+    plain = are.is_integer(kind) or are.is_floating(kind) or are.is_boolean(kind)
     if not plain or column.null_count:
         return column.to_pylist()
-    return column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+    return column.to_numpy(zero_copy_only=False) if isinstance(column, cast("Any", pa).Array) else column.to_numpy()
 
 
 def _from_array(array: Any, fits: Sequence[ColumnFit]) -> list[Any]:
@@ -148,7 +149,7 @@ def _from_mapping(data: Mapping[str, Any], fits: Sequence[ColumnFit], *, wire: b
         odd = given[single.index(True)][0]
         raise BadInput(f"The column {odd.label!r} has one value, where others have a list; give one for each row.")
     _same_length([(fit.label, value) for fit, value in given])
-    return _by_name_of(dict((fit.label, value) for fit, value in given), fits, wire=wire)
+    return _by_name_of({fit.label: value for fit, value in given}, fits, wire=wire)
 
 
 def _by_name_of(given: Mapping[Any, Any], fits: Sequence[ColumnFit], *, wire: bool) -> list[Any]:
@@ -162,10 +163,14 @@ def _by_position(columns: list[Any], fits: Sequence[ColumnFit], *, wire: bool) -
 
 
 def _is_cell(value: Any, fit: ColumnFit) -> bool:
-    if not isinstance(value, (list, tuple, np.ndarray)) or getattr(value, "ndim", 1) == 0:
+    if not _is_list(value):
         return True
-    first = value[0] if len(cast("Any", value)) else None
-    return isinstance(fit.column.type, Array) and not isinstance(first, (list, tuple, np.ndarray))
+    first: Any = value[0] if len(value) else None
+    return isinstance(fit.column.type, Array) and not _is_list(first)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _from_rows(

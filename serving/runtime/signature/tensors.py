@@ -177,15 +177,20 @@ def _by_name(data: Any) -> Mapping[str, Any] | None:
         return data.values
     if isinstance(data, Records):
         return _stacked(data.rows)
-    if isinstance(data, Table) and data.columns is not None:
-        return {name: [row[place] for row in data.rows] for place, name in enumerate(data.columns)}
+    if isinstance(data, Table):
+        return {name: [row[place] for row in data.rows] for place, name in enumerate(data.columns or ())}
+    if isinstance(data, list):
+        rows = [as_mapping(row) for row in cast("list[Any]", data)]
+        return _stacked(cast("list[Mapping[str, Any]]", rows)) if rows and None not in rows else None
+    return as_mapping(data) or _of_table(data)
+
+
+def _of_table(data: Any) -> Mapping[str, Any] | None:
     if is_frame(data) or is_frame(data, library="polars"):
         return {str(name): data[name].to_list() for name in data.columns}
     if is_frame(data, "Table", "pyarrow"):
         return {name: data[name].to_pylist() for name in data.column_names}
-    if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in cast("list[Any]", data)):
-        return _stacked(cast("Any", data))
-    return as_mapping(data)
+    return None
 
 
 def _stacked(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
