@@ -14,13 +14,16 @@ import numpy as np
 
 from .kinds import ANY, RANGES, Array, Kind, Map, Object, describe
 
-__all__ = ["HOLD_NULL", "NUMBER_LIMITS", "Read", "Unfit", "as_mapping", "is_missing", "reader"]
+__all__ = ["BASE64", "HOLD_NULL", "NUMBER_LIMITS", "Read", "Unfit", "as_mapping", "is_missing", "reader"]
 
 # From a value to one of the type, or `Unfit`.
 Read = Callable[[Any], Any]
 HOLD_NULL = ("float", "double", "string", "binary", "datetime", ANY)  # what is missing has a value of these types
 NUMBER_LIMITS = {"float": float(np.finfo(np.float32).max), "double": float(np.finfo(np.float64).max)}
-_BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+BASE64 = (
+    "(?:[A-Za-z0-9+/]{4}\\n?)*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\\n?"  # with the line ends that MLflow writes
+)
+_BASE64 = re.compile(BASE64)
 
 
 class Unfit(Exception):

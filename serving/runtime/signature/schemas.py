@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .cells import HOLD_NULL, NUMBER_LIMITS
+from .cells import BASE64, HOLD_NULL, NUMBER_LIMITS
 from .fields import Column, Fields, Param, Tensor
 from .kinds import RANGES, Array, Kind, Map
 
 __all__ = ["fields_schema", "inputs_schema", "params_schema", "request_schema"]
 
-_BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 _Schema = dict[str, Any]
 
 
@@ -84,7 +83,7 @@ def _plain(kind: str) -> _Schema:
         "boolean": {"type": "boolean"},
         "string": {"type": "string"},
         "datetime": {"type": "string", "format": "date-time"},
-        "binary": {"type": "string", "contentEncoding": "base64", "pattern": _BASE64},
+        "binary": {"type": "string", "contentEncoding": "base64", "pattern": f"^{BASE64}$"},
     }.get(kind, {})
 
 

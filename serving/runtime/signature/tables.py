@@ -108,8 +108,8 @@ def _from_series(series: Any, fits: Sequence[ColumnFit]) -> list[Any]:
 
 def _from_plain_list(data: Any, fits: Sequence[ColumnFit], *, wire: bool) -> list[Any]:
     if not isinstance(data, (list, tuple)):
-        if len(fits) == 1 and isinstance(data, (str, bytes, int, float)):
-            return [fits[0].values([data], wire=wire)]
+        if len(fits) == 1 and not wire and isinstance(data, (str, bytes, int, float)):
+            return [fits[0].values([data])]
         raise BadInput(f"This model takes rows with {_names(fits)}, not a {type(data).__name__}; send a table.")
     rows: Any = list(cast("Sequence[Any]", data))
     if len(fits) == 1 and fits[0].column.name is None:
@@ -138,9 +138,9 @@ def _from_records(rows: Sequence[Mapping[str, Any]], fits: Sequence[ColumnFit], 
 def _from_mapping(data: Mapping[str, Any], fits: Sequence[ColumnFit], *, wire: bool) -> list[Any]:
     """Read columns by name, or a single row: that is where every value is what one cell of its column would be."""
     if fits[0].column.name is None:
-        if len(fits) == 1:
-            return [fits[0].values([data], wire=wire)]
-        return _by_position(list(data.values()), fits, wire=wire)
+        if wire:
+            raise BadInput("The columns of this model have no names; send a list of rows.")
+        return _from_records([data], fits, wire=wire)
     given = [(fit, data[fit.label]) for fit in fits if fit.label in data]
     single = [_is_cell(value, fit) for fit, value in given]
     if all(single):
@@ -154,12 +154,6 @@ def _from_mapping(data: Mapping[str, Any], fits: Sequence[ColumnFit], *, wire: b
 
 def _by_name_of(given: Mapping[Any, Any], fits: Sequence[ColumnFit], *, wire: bool) -> list[Any]:
     return [_fit(fit, given[fit.label], wire=wire) if fit.label in given else _absent(fit) for fit in fits]
-
-
-def _by_position(columns: list[Any], fits: Sequence[ColumnFit], *, wire: bool) -> list[Any]:
-    _same_number(len(columns), fits)
-    _same_length([(fit.label, value) for fit, value in zip(fits, columns, strict=True)])
-    return [_fit(fit, values, wire=wire) for fit, values in zip(fits, columns, strict=True)]
 
 
 def _is_cell(value: Any, fit: ColumnFit) -> bool:
