@@ -278,7 +278,8 @@ def deep_pytorch_layers_in_training(_: Path) -> Made:
     return Made(model, TABLE, answers_of_module(model))
 
 
-@case("pytorch", "torch", "pandas", heavy=True, group="deep", executes=True)
+# Reading a pickled class changes the names in it, and with them the next pickle.
+@case("pytorch", "torch", "pandas", heavy=True, group="deep", executes=True, same_bytes=False)
 def deep_pytorch_module_of_its_own_class(_: Path) -> Made:
     import pandas as pd
     import torch
@@ -383,17 +384,16 @@ def deep_tensorflow_module(_: Path) -> Made:
 
 
 @case("transformers", "transformers", "torch", "pandas", heavy=True, group="deep")
-def deep_transformers_classifier_of_texts(folder: Path) -> Made:
+def deep_transformers_classifier_of_texts(_: Path) -> Made:
     import pandas as pd
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast, pipeline
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "wine", "very"]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    tokenizer = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), vocab={word: n for n, word in enumerate(words)})
+    tokenizer = BertTokenizerFast(vocab={word: number for number, word in enumerate(words)})
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    model = BertForSequenceClassification(BertConfig(vocab_size=len(words), **sizes))
+    model = BertForSequenceClassification(BertConfig(vocab_size=len(words), **sizes)).eval()
     made = pipeline("text-classification", model=model, tokenizer=tokenizer)
     rows = pd.DataFrame({"text": ["very good wine", "bad wine", "good"]})
     return Made(made, rows, pd.DataFrame(made(rows["text"].tolist())))
