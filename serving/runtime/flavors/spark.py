@@ -86,30 +86,24 @@ def _classes_in(path: Path) -> Iterator[str]:
 
 
 def _predict(session: Any, pipeline: Any, data: Any) -> Any:
-    frame = session.createDataFrame(_table(pipeline, data))
-    answers = pipeline.transform(frame)
+    answers = pipeline.transform(_frame(session, pipeline, data))
     last = pipeline.stages[-1]
-    column = next(
-        (last.getOrDefault(name) for name in ("predictionCol", "outputCol") if last.hasParam(name)), "prediction"
-    )
-    values = [row[0] for row in answers.select(column).collect()]
+    named = (last.getOrDefault(name) for name in ("predictionCol", "outputCol") if last.hasParam(name))
+    values = [row[0] for row in answers.select(next(named, "prediction")).collect()]
     return np.asarray([value.toArray() if hasattr(value, "toArray") else value for value in values])
 
 
-def _features_of(pipeline: Any) -> str:
-    """Name the column that the model takes its features from; empty where it takes none as vectors."""
-    return next((stage.getOrDefault("featuresCol") for stage in pipeline.stages if stage.hasParam("featuresCol")), "")
-
-
-def _table(pipeline: Any, data: Any) -> Any:
-    """Give the table for Spark, whose models take their features as vectors in one column."""
-    pandas: Any = import_module("pandas")
+def _frame(session: Any, pipeline: Any, data: Any) -> Any:
+    """Give a table in Spark, whose models take their features as vectors in one column."""
     dense = import_module("pyspark.ml.linalg").Vectors.dense
-    features = _features_of(pipeline)
+    stages = [stage for stage in pipeline.stages if stage.hasParam("featuresCol")]
+    features = stages[0].getOrDefault("featuresCol") if stages else None
     if not hasattr(data, "columns"):
-        if not features:
+        if features is None:
             raise ValueError("the model takes a table; give a DataFrame")
-        return pandas.DataFrame({features: [dense(row) for row in np.asarray(data, dtype="float64")]})
+        return session.createDataFrame([(dense(row),) for row in np.asarray(data, dtype="float64")], [features])
     if features not in data.columns or not isinstance(data[features].iloc[0], (list, tuple, np.ndarray)):
-        return data
-    return data.assign(**{features: data[features].map(dense)})
+        return session.createDataFrame(data)
+    columns = {name: data[name].tolist() for name in data.columns}
+    columns[features] = [dense(row) for row in columns[features]]
+    return session.createDataFrame(list(zip(*columns.values(), strict=True)), list(columns))
