@@ -335,7 +335,7 @@ class TestOfARun:
         assert file == Path("deep/b")
         assert file.read_text() == "2"
         model = prefect_ml.download_artifacts(run_id, "model", to="m")
-        assert prefect_ml.load_model(model).predict([3]) == [3]
+        assert prefect_ml.load_model(model).predict([[3]]) == [[3]]
         assert prefect_ml.download_artifacts(run_id, "model/MLmodel", to="one") == Path("one/MLmodel")
 
     def test_what_is_not_there_is_a_sentence(self, run_id: str, tmp_path: Path):

@@ -66,7 +66,7 @@ def check_a_run() -> None:
     found = prefect_ml.list_artifacts(run.id)
     assert {"notes.txt", "model/MLmodel"} <= {one.path for one in found}
     assert prefect_ml.get_run(run.id).artifact_uri.startswith("s3://bucket/")
-    assert prefect_ml.load_model(logged.uri).predict([7]) == [7]
+    assert prefect_ml.load_model(logged.uri).predict([[7]]) == [[7]]
     assert prefect_ml.load_model("models:/on-s3/1").digest == logged.digest
 
 
