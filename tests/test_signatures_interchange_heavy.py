@@ -39,11 +39,13 @@ frame = pd.DataFrame({"i": np.int32([1, 2]), "l": [1, 2], "f": np.float32([1, 2]
     "o": [{"x": 1.0, "y": "u"}, {"x": 2.0}]})
 arrays = {"p": np.ones((2, 3), np.float32), "q": np.arange(2)}
 params = {"k": 3, "rate": 0.5, "on": True, "stop": ["a"], "deep": {"x": 1}}
-examples = {"frame": frame.drop(columns=["t"]), "unnamed": pd.DataFrame(np.ones((2, 2))), "array": np.array([[1.0, np.nan]]),
+examples = {"frame": frame.drop(columns=["t"]), "unnamed": pd.DataFrame(np.ones((2, 2))),
+    "array": np.array([[1.0, np.nan]]),
     "arrays": arrays, "rows": [{"x": 1, "y": ["a"]}], "texts": ["a", "b"], "record": {"x": 1, "y": "a"},
     "csr": sparse.csr_matrix(np.eye(3)), "csc": sparse.csc_matrix(np.eye(3)), "params": (np.ones((1, 2)), {"k": 3})}
 found = {}
-for name, example in {**examples, "frame": frame, "texts": ["a"], "nested": [{"m": {"deep": [{"z": 1}]}, "n": None}]}.items():
+nested = [{"m": {"deep": [{"z": 1}]}, "n": None}]
+for name, example in {**examples, "frame": frame, "nested": nested}.items():
     data, given = example if isinstance(example, tuple) else (example, None)
     found[name] = infer_signature(data, [1.0], params if name == "frame" else given).to_dict()
 hand = s.Schema([s.ColSpec(s.Map(s.Array(s.DataType.long)), "m"), s.ColSpec(s.AnyType(), "any", required=False)])
@@ -60,11 +62,13 @@ print(json.dumps(found))
 """
 _EXAMPLE = """
 import json, sys
+import numpy as np
 from mlflow.models import Model
 model = Model.load(sys.argv[1])
 data = model.load_input_example(sys.argv[1])
-print(json.dumps([type(data).__name__, np.shape(data) if not isinstance(data, (dict, list)) else len(data)], default=list))
-""".replace("import json, sys", "import json, sys\nimport numpy as np", 1)
+size = len(data) if isinstance(data, (dict, list)) else np.shape(data)
+print(json.dumps([type(data).__name__, size]))
+"""
 
 FRAME = pd.DataFrame(
     {

@@ -35,7 +35,10 @@ SHAPES = st.lists(st.integers(0, 3), max_size=2).map(lambda sizes: (-1, *sizes))
 TENSOR = st.builds(Tensor, DTYPES, SHAPES).map(lambda one: (one,))
 TENSORS = st.lists(st.builds(Tensor, DTYPES, SHAPES, NAMES), min_size=1, max_size=3, unique_by=lambda one: one.name)
 PARAMS = st.lists(
-    st.builds(Param, NAMES, st.sampled_from(["boolean", "integer", "double", "string"]), st.none(), st.sampled_from([None, (-1,)])),
+    st.builds(
+        Param, NAMES, st.sampled_from(["boolean", "integer", "double", "string"]), st.none(),
+        st.sampled_from([None, (-1,)]),
+    ),
     max_size=2, unique_by=lambda one: one.name,
 )  # fmt: skip
 SIGNATURES = st.builds(
@@ -48,7 +51,8 @@ SIGNATURES = st.builds(
 TEXT = st.text("ab=9+/ ", max_size=4)
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**64), 2**64), st.integers(-3, 3), st.floats(allow_nan=False, width=32),
-    st.sampled_from([1e39, -1e300, 0.5, 3.0, 2**31]), TEXT, st.sampled_from(["2026-01-01", "2026-01-01T10:00:00Z", "eA=="]),
+    st.sampled_from([1e39, -1e300, 0.5, 3.0, 2**31]), TEXT,
+    st.sampled_from(["2026-01-01", "2026-01-01T10:00:00Z", "eA=="]),
 ).filter(lambda value: value not in (float("inf"), float("-inf")))  # fmt: skip
 JSON = st.recursive(
     LEAVES,

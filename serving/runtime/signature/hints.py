@@ -30,6 +30,7 @@ def data_hint(model: Any) -> Any:
     call: Any = method if callable(method) else model
     if not inspect.isroutine(call):
         return None  # the class of the object says what its own call takes; nobody predicts by that
+    names: list[str] = []
     try:
         names = [name for name in inspect.signature(call).parameters if name not in ("self", "context")]
         hints = typing.get_type_hints(call)
