@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -261,3 +266,58 @@ def test_the_command_ends_with_1_where_a_threshold_is_missed(home: Path, logisti
     assert bad.exit_code == 1
     assert "accuracy >= 0.999" in bad.output
     assert "missed" in bad.output
+
+
+_FLOW = """
+import json
+from prefect import flow
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+import prefect_ml
+from prefect_ml.tasks import evaluate as evaluate_task
+
+rows, kinds = load_iris(return_X_y=True, as_frame=True)
+model = LogisticRegression(max_iter=500).fit(rows[::2], kinds[::2])
+options = {"kind": "classifier", "metrics": ["accuracy"], "importance": False}
+
+@flow
+def check():
+    from prefect.runtime import flow_run
+    plain = prefect_ml.evaluate(model, rows, kinds, thresholds=["accuracy >= 0.999"], **options)
+    step = evaluate_task(model, rows[:100], kinds[:100], slices=["petal width (cm)"], **options)
+    return flow_run.id, plain.run_id, plain.metrics["accuracy"], step.run_id, step.metrics["accuracy"]
+
+print(json.dumps(check()))
+"""
+
+
+def test_in_a_flow_the_report_is_on_the_page_of_its_run(laptop: Any, in_prefect: Callable[..., Any], tmp_path: Path):
+    flow_run, plain_run, plain, step_run, step = in_prefect(_FLOW, tmp_path)
+    asked = {"artifacts": {"flow_run_id": {"any_": [flow_run]}}}
+    answer = httpx.post(f"{laptop.api_url}/artifacts/filter", json=asked, timeout=30).raise_for_status().json()
+    found = {one["task_run_id"]: one for one in answer if one["description"].startswith("**Evaluation")}
+    assert set(found) == {None, step_run}, "one of the flow, one of the task"
+    assert plain_run == flow_run
+    for task_run, accuracy in ((None, plain), (step_run, step)):
+        assert f"accuracy **{accuracy:.4g}**" in found[task_run]["description"]
+        assert f"| accuracy | {accuracy:.6g} |" in found[task_run]["data"]
+        assert "![confusion_matrix](data:image/svg+xml;base64," in found[task_run]["data"]
+    assert found[None]["description"].startswith("**Evaluation · 1 of 1 thresholds missed**")
+    assert "petal width (cm)" in found[step_run]["data"].replace("\\", "").replace("\u00a0", " ")
+
+
+def test_the_examples_of_the_page_run_as_they_are(home: Path, tmp_path: Path):
+    page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.S)))
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (run,) = prefect_ml.search_runs("tags.evaluated_model like 'runs:/%'", experiments=["cells"])
+    assert run.metrics["roc_auc"] > 0.9
+    names = {entry.path for entry in prefect_ml.list_artifacts(run.id, "evaluation")}
+    assert names >= {"evaluation/report.md", "evaluation/evaluation.json", "evaluation/calibration_curve.svg"}
+    two = Scored("classifier", np.arange(2), np.arange(2), np.arange(2), np.eye(2), 1)
+    three = Scored("classifier", np.arange(3), np.arange(3), np.arange(3), np.eye(3))
+    values = Scored("regressor", np.arange(3), np.arange(3), np.array([]), None)
+    for metric in (metric for one in (two, three, values) for metric in chosen_metrics(None, one)):
+        assert f"`{metric.name}`" in page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 from ..markdown import image, table
 from ..run.report import Report
@@ -15,7 +15,9 @@ from .records import Check, Difference, Evaluation, Slice
 __all__ = ["draw_figures", "render_evaluation"]
 
 _SLICES = 60
+_SLICE_METRICS = 8  # a wider table leaves the page
 _CARD = Size(300, 220)
+_CARD_WIDTH = 36
 _HEADLINES = 4
 _MARK = {True: "met", False: "**missed**"}
 
@@ -118,13 +120,16 @@ def _slices(evaluation: Evaluation) -> list[str]:
     if not evaluation.slices:
         return []
     shown = evaluation.slices[:_SLICES]
-    names = list(evaluation.metrics)
+    names = list(evaluation.metrics)[:_SLICE_METRICS]
     rows = [(_unbroken(one.name), str(one.rows), *(_cell(one, name) for name in names)) for one in shown]
-    left = len(evaluation.slices) - len(shown)
-    more = (
-        [f"And {left} more slices, which `evaluation/evaluation.json` of run {evaluation.run_id} has."] if left else []
-    )
-    return ["## Slices", table(("Slice", "Rows", *map(markdown_text, names)), rows), *more]
+    more = [*_left(evaluation.slices, shown, "slices"), *_left(evaluation.metrics, names, "metrics of each")]
+    where = [f"And {' and '.join(more)}, which `evaluation.json` of run {evaluation.run_id} has."] if more else []
+    return ["## Slices", table(("Slice", "Rows", *map(markdown_text, names)), rows), *where]
+
+
+def _left(every: Sized, shown: Sized, what: str) -> list[str]:
+    left = len(every) - len(shown)
+    return [f"{left} more {what}"] if left else []
 
 
 def _unbroken(text: str) -> str:
@@ -147,12 +152,18 @@ def _importance(evaluation: Evaluation) -> list[str]:
     return ["## Permutation importance", said, table(("Column", "Mean", "Std"), rows)]
 
 
+def _card_verdict(checks: tuple[Check, ...]) -> str:
+    failed = sum(not check.passed for check in checks)
+    return f" · {failed} of {len(checks)} thresholds missed" if failed else " · thresholds met" if checks else ""
+
+
 def _description(evaluation: Evaluation) -> str:
     shown = list(evaluation.metrics.items())[:_HEADLINES]
     lines = [
-        f"**{markdown_text(evaluation.model, 40)}**{_verdict(evaluation)}",
+        f"**Evaluation{_card_verdict(evaluation.checks)}**",
+        markdown_text(evaluation.model, _CARD_WIDTH),
         *(f"{markdown_text(name, 30)} **{number(value, 4)}**" for name, value in shown),
-        *(f"missed: {markdown_text(check.rule, 40)}" for check in evaluation.checks if not check.passed),
+        *(f"missed: {markdown_text(check.rule, _CARD_WIDTH - 8)}" for check in evaluation.checks if not check.passed),
     ]
     drawn = evaluation.drawings
     if drawn.roc:
