@@ -185,6 +185,25 @@ def test_a_run_of_a_repository_says_which_commit(home: Path, tmp_path: Path) -> 
     assert changed.source.changes
 
 
+@pytest.mark.parametrize("sub", ["", "#parts/one"])
+def test_what_is_wrong_in_a_fetched_project_is_named_by_its_address(home: Path, tmp_path: Path, sub: str) -> None:
+    work, bare = tmp_path / "work", tmp_path / "p.git"
+    folder = project(work / sub.removeprefix("#"), "true", parameters="{n: flot}")
+    project(folder / "declares", "true", conda_yaml="dependencies: [r-base]\n")
+    git(work, "init", "-q")
+    git(work, "add", ".")
+    git(work, "commit", "-qm", "one")
+    git(tmp_path, "clone", "-q", "--bare", str(work), str(bare))
+    inside = f"{bare}{sub}/" if sub else f"{bare}#"
+    with pytest.raises(ProjectError) as caught:
+        run_project(f"git+file://{bare}{sub}")
+    assert str(caught.value).startswith(f"{inside}MLproject:4:21: the parameter 'n' of 'main'")
+    with pytest.raises(ProjectError) as caught:
+        run_project(f"git+file://{bare}{sub or '#'}{'/' if sub else ''}declares", environment="uv")
+    assert f"{inside}declares/conda.yaml" in str(caught.value)
+    assert str(home) not in str(caught.value)
+
+
 def test_a_command_that_fails_leaves_its_output_and_says_how_it_ended(home: Path, tmp_path: Path) -> None:
     folder = project(tmp_path / "p", "echo before; exit 3")
     with pytest.raises(ProjectRunFailed, match="its command ended with exit code 3; its") as caught:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...environments import Declared, DeclaredImage, Realised, declared_of, realise
+from ...errors import EnvironmentFailed, ProjectError
 from ...settings import Settings, load_settings
 from .descriptor import read_project
 from .model import EntryPoint, Project
@@ -122,7 +124,8 @@ class Ready:
         Raises:
             EnvironmentFailed: There is none, or it cannot be built here.
         """
-        return self.declared or declaration_for(self.project, self.asked.environment)
+        with _by_address(self.fetched):
+            return self.declared or declaration_for(self.project, self.asked.environment)
 
     def realised(self, report: Report) -> Realised:
         """Make the environment real.
@@ -172,8 +175,18 @@ def prepare(asked: Asked, report: Report) -> Ready:
     """
     settings = load_settings()
     fetched = fetch(asked.uri, version=asked.version, settings=settings, report=report, credentials=asked.credentials)
-    project = read_project(fetched.folder, address="" if fetched.in_place else fetched.uri)
+    with _by_address(fetched):
+        project = read_project(fetched.folder, address="" if fetched.in_place else fetched.uri)
     return Ready(asked, settings, fetched, project, project.find(asked.entry_point))
+
+
+@contextmanager
+def _by_address(fetched: Fetched) -> Generator[None]:
+    """Name the files of a fetched project as whoever asked for it knows them, where something is wrong with them."""
+    try:
+        yield
+    except (ProjectError, EnvironmentFailed) as error:
+        raise type(error)(fetched.named(str(error))) from error
 
 
 def checked_params(ready: Ready, params: Mapping[str, Any], report: Report, *, cwd: Path | None = None) -> Checked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,13 @@ class Fetched:
     def place(self) -> str:
         """Where the project lies in its repository, or else in what the address names; empty at the top."""
         return self.subfolder if self.inside is None else self.inside
+
+    def named(self, message: str) -> str:
+        """Name files of a project that lies in the cache, in what is said of it, as parts of its address."""
+        if self.in_place:
+            return message
+        inside = self.uri + ("/" if "#" in self.uri else "#")
+        return message.replace(f"{self.folder}{os.sep}", inside).replace(str(self.folder), self.uri)
 
 
 def silent(_: str) -> None:
