@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -66,15 +66,9 @@ def check_params(
         ProjectError: Some do not fit, or cannot be downloaded; one message names them all.
     """
     problems: list[str] = []
-    paths: dict[str, Path] = {}
     raw = _texts(point, given, problems)
-    for name, parameter in point.parameters.items():
-        is_default = given.get(name) is None
-        places = _places(is_default, folder, cwd)
-        if name in raw and (problem := _misfit(parameter, raw[name], places, is_default=is_default)):
-            problems.append(problem)
-        elif name in raw and parameter.type == "path" and (path := _existing(raw[name], places)):
-            paths[name] = path
+    wanted = [(one, given.get(one.name) is None) for one in point.parameters.values() if one.name in raw]
+    paths = _fitting([(one, is_default, _places(is_default, folder, cwd)) for one, is_default in wanted], raw, problems)
     remote = [name for name in raw if _type_of(point, name) == "path" and name not in paths]
     checked = Checked(raw, _with(raw, paths), extra=_extra(point, raw))
     if not problems:
@@ -104,6 +98,26 @@ def command_of(point: EntryPoint, checked: Checked) -> str:
         return fill(_pieces(point), checked.values, extra)
     except (BadCommand, UnsafeValue) as error:
         raise ProjectError(f"The entry point {point.name!r} cannot run: {error}.") from error
+
+
+def _fitting(
+    wanted: Iterable[tuple[Parameter, bool, list[Path]]], raw: Mapping[str, str], problems: list[str]
+) -> dict[str, Path]:
+    """Give the files and folders that values name, by the names of the parameters, and say what does not fit.
+
+    Args:
+        wanted: Each parameter that has a value, whether that is its default, and where a relative path may lie.
+        raw: The values.
+        problems: Gets a sentence for each that does not fit.
+    """
+    paths: dict[str, Path] = {}
+    for parameter, is_default, places in wanted:
+        text = raw[parameter.name]
+        if problem := _misfit(parameter, text, places, is_default=is_default):
+            problems.append(problem)
+        elif parameter.type == "path" and (path := _existing(text, places)):
+            paths[parameter.name] = path
+    return paths
 
 
 def _downloaded(urls: Mapping[str, str], download: Callable[[str], Path], problems: list[str]) -> dict[str, Path]:
