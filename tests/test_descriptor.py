@@ -340,6 +340,15 @@ def test_a_name_that_several_flows_go_by_is_refused_with_the_choices(tmp_path: P
     assert described(tmp_path, "entry_points: {fit: {command: echo}}\n").find("fit").command == "echo"
 
 
+def test_a_flow_in_a_sub_folder_is_found_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "train.py").write_text("@flow\ndef train(): ...\n")
+    assert read_project(tmp_path).find("jobs/train.py:train").flow == "jobs/train.py:train"
+    for name in ("jobs/none.py:train", "jobs/../jobs/train.py:train", f"{tmp_path}/jobs/train.py:train"):
+        with pytest.raises(ProjectError, match=r"has no entry point|nothing to run"):
+            read_project(tmp_path).find(name)
+
+
 def test_the_only_flow_is_main_under_all_of_its_names(tmp_path: Path) -> None:
     (tmp_path / "flows.py").write_text("from prefect import flow\n@flow\ndef digits(): ...\n")
     (tmp_path / "prefect.yaml").write_text("deployments:\n- {name: nightly, entrypoint: 'flows.py:digits'}\n")

@@ -153,6 +153,9 @@ class Project:
         points = self.entry_points.values()
         if found := next((point for point in points if point.flow == name), None):
             return found
+        file = PurePosixPath(name.rpartition(":")[0])
+        if file.suffix == ".py" and len(file.parts) > 1 and self._holds(file):
+            return EntryPoint(name, flow=name)
         fitting = [point for point in points if name in point.flow_names]
         if len(fitting) > 1:
             choices = " or ".join(point.flow or "" for point in fitting)
@@ -161,16 +164,19 @@ class Project:
 
     def _script(self, name: str) -> EntryPoint | None:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\0" in name:
-            return None
-        if path.suffix in _INTERPRETERS and (self.folder / path).is_file():
+        if path.suffix in _INTERPRETERS and self._holds(path):
             return script_entry_point(path)
         fitting = [
-            other for suffix in _INTERPRETERS if path.name and (self.folder / (other := f"{path}{suffix}")).is_file()
+            other for suffix in _INTERPRETERS if path.name and self._holds(PurePosixPath(other := f"{path}{suffix}"))
         ]
         if len(fitting) > 1:
             raise ProjectError(f"{name!r} can be {' or '.join(fitting)} in {self._shown}; name the file.")
         return script_entry_point(PurePosixPath(fitting[0])) if fitting else None
+
+    def _holds(self, path: PurePosixPath) -> bool:
+        """Whether there is a file of this path in the project."""
+        is_outside = path.is_absolute() or ".." in path.parts or "\0" in str(path)
+        return not is_outside and (self.folder / path).is_file()
 
     def _only(self) -> EntryPoint | None:
         """Give what the project offers if that is one thing, under whatever names."""
