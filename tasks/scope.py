@@ -165,7 +165,7 @@ def _started(asked: _Asked, opened: OpenRun, experiment: str) -> ActiveRun:
         if asked.tags:
             writer.submit(tags_entry(run.id, asked.tags))
     else:
-        asked.capture.begin(run.id, run.attempt, writer)
+        asked.capture.begin(opened, writer)
     if _is_watched(asked, run):
         sampler.watch(run)
     return run

@@ -225,6 +225,93 @@ def test_matrix_reruns_what_git_clone_has_pulled(
     assert (second.project, second.commit) == (f"{place.address}#system", place.commit)
 
 
+PART = """
+from prefect_ml import log_metric
+from prefect_ml.tasks import tracked_flow
+
+@tracked_flow(declared_environment={declared})
+def part(n: int, more: list[int], token: str = "", passwords: dict[str, str] = {{}}):
+    log_metric("sum", {factor} * (n + sum(more)))
+"""
+OWN = """
+[project]
+name = "own"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["prefect", "prefect-ml"]
+"""
+STEPS = "prefect_ml.environments.steps"
+
+
+def own_flow(folder: Path, kind: str) -> None:
+    """Describe a project whose flow lies in a sub-folder, and deploy it in its environment or in the worker's."""
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "jobs" / "part.py").write_text(PART.format(declared=kind == "uv", factor=1))
+    if kind == "uv":
+        (folder / "pyproject.toml").write_text(OWN)
+        variables = {"env": "{{ environment.job_env }}"}
+        build = [{f"{STEPS}.declare_environment": {"id": "environment"}}]
+        pull = [{f"{STEPS}.enter_project": {"directory": "{{ environment.directory }}"}}]
+    else:
+        variables, build, pull = {}, [], [go_to(str(folder))]
+    (folder / ".gitignore").write_text("__pycache__/\n")
+    own = {"name": kind, "entrypoint": "jobs/part.py:part", "build": build, "pull": pull}
+    prefect_yaml(folder, variables=variables, parameters={"more": [2]}, **own)
+
+
+def git(folder: Path, *words: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false", *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize("kind", ["uv", "system"])
+def test_matrix_reruns_a_deployed_flow_of_the_project(
+    kind: str, laptop: Any, settings: Settings, shared: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, bare = tmp_path / "repository", tmp_path / "repository.git"
+    folder = repository / "own"
+    own_flow(folder, kind)
+    git(repository, "init", "-qb", "main")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "one")
+    git(tmp_path, "clone", "-q", "--bare", str(repository), str(bare))
+    git(repository, "remote", "add", "origin", str(bare))
+    (folder / "jobs" / "part.py").write_text(PART.format(declared=kind == "uv", factor=10))
+    deploy(folder, settings)
+    found = prefect(laptop.api_url, "GET", f"deployments/name/part/{kind}")
+
+    def start(**parameters: Any) -> str:
+        asked = {"parameters": parameters}
+        flow_run = prefect(laptop.api_url, "POST", f"deployments/{found['id']}/create_flow_run", json=asked)["id"]
+        ended(laptop.api_url, flow_run)
+        return flow_run
+
+    flow_run = start(n=3, token="logged")
+    first = get_run(flow_run, store=shared)
+    assert (first.metrics, first.status) == ({"sum": 50.0}, "Completed")
+    assert (first.source.project, first.source.subfolder, first.source.remote) == (str(folder), "own", str(bare))
+    assert first.source.environment.partition(":")[0] == kind
+    (folder / "jobs" / "part.py").write_text("raise SystemExit\n")
+    git(repository, "commit", "-qam", "two")
+    for key, value in {**laptop.environ, "PREFECT_API_URL": laptop.api_url}.items():
+        monkeypatch.setenv(key, value)
+
+    verdict = rerun(flow_run, report=lambda _: None)
+    assert (verdict.outcome, verdict.missing, verdict.changed) == ("reproduced", (), ())
+    again = get_run(str(verdict.again), store=shared)
+    assert (again.metrics, again.tags["rerun_of"]) == ({"sum": 50.0}, flow_run)
+    secret = start(n=3, passwords={"of": "s3cr3t"})
+    verdict = rerun(secret, report=lambda _: None)
+    assert verdict.missing == ("The value of its parameter 'passwords' may be a secret, and was not kept.",)
+    kept = [path.read_bytes() for path in Path(get_run(secret, store=shared).artifact_uri).rglob("*.json")]
+    assert kept
+    assert not any(b"s3cr3t" in content for content in kept)
+
+    shutil.rmtree(repository)
+    assert rerun(flow_run, report=lambda _: None).outcome == "reproduced", "from the remote"
+    assert rerun(again.id, report=lambda _: None).outcome == "reproduced", "a rerun, once more"
+
+
 @pytest.fixture(scope="module")
 def elsewhere(postgresql: Callable[[], str], s3: Any) -> dict[str, str]:
     """What a container is told of a store that is a server, as it would be for one on another machine."""

@@ -21,13 +21,12 @@ from ...running import api_url
 from ...settings import Settings
 from ...store.artifacts import check_relative, join, put_file, put_folder
 from ...tasks.active import ActiveRun
+from ...tasks.capture import INPUTS, LOCK
 from ...tasks.log import log_dict, log_params, log_text, set_tags
 from .sources import digest_of
 
 __all__ = [
     "GRACE",
-    "INPUTS",
-    "LOCK",
     "OUTPUT",
     "Work",
     "child_variables",
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 OUTPUT = "project/output.txt"
-INPUTS = "project/inputs.json"
-LOCK = "project/environment.lock"
 GRACE = 10.0  # seconds that a command has for its own end when it is stopped; Prefect gives us 30 for ours
 _TURN = 0.2
 _NOT_FOUND = 127  # a shell's exit code where there is no such program

@@ -15,7 +15,8 @@ from ...environments import Declared, Realised
 from ...errors import ProjectError, ProjectRunFailed, RunNotFound
 from ...store import get_run
 from ...store.artifacts import join, put_file
-from .execution import GRACE, INPUTS, LOCK, child_variables, followed, keep_output, too_late
+from ...tasks.capture import INPUTS, LOCK
+from .execution import GRACE, child_variables, followed, keep_output, too_late
 from .ready import Ready
 from .sources import workspace
 

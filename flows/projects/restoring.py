@@ -27,8 +27,8 @@ from ...store import Run
 from ...store.artifacts import fetch as fetch_artifact
 from ...store.records import Source
 from ...store.run_artifacts import download_artifacts
+from ...tasks.capture import INPUTS, LOCK
 from .descriptor import read_project
-from .execution import INPUTS, LOCK
 from .model import DeclaredEnvironment, EntryPoint, Project
 from .ready import Asked, Ready, Report, checked_params
 from .sources import Fetched, apply_patch, checkout, digest_of, fetch, run_folder
@@ -102,9 +102,20 @@ def _given_of(run: Run) -> Given:
         raise Missing(
             f"Run {run.id} is not that of a project's entry point, so nobody knows what it takes to run it again."
         ) from error
+    params, secrets = dict(recorded["params"]), list(_secrets(run, recorded))
+    if missing := [name for name, text in secrets if text is None]:
+        raise Missing(*(f"The value of its parameter {name!r} may be a secret, and was not kept." for name in missing))
+    params |= dict(secrets)
     # A flow's run names its function.
     point = recorded.get("entry_point") or run.source.entry_point or ""
-    return Given(point, recorded["params"], recorded["digests"], Path(recorded["cwd"]))
+    return Given(point, params, recorded["digests"], Path(recorded["cwd"]))
+
+
+def _secrets(run: Run, recorded: Mapping[str, Any]) -> Generator[tuple[str, str | None]]:
+    """Give what of a deployed flow's parameters was not kept, for its names; its text where the code has logged it."""
+    shown: Mapping[str, Any] = (run.source.prefect or {}).get("parameters", {})
+    for name in recorded.get("hidden", ()):
+        yield name, run.params.get(name) if isinstance(shown.get(name), str) else None
 
 
 def _unknown(run: Run) -> Generator[str]:

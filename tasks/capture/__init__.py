@@ -3,5 +3,15 @@
 from __future__ import annotations
 
 from .capture import Capture, Given, capture_source, entry_point_of, notebook_of, source_file_of
+from .deployment import INPUTS, LOCK
 
-__all__ = ["Capture", "Given", "capture_source", "entry_point_of", "notebook_of", "source_file_of"]
+__all__ = [
+    "INPUTS",
+    "LOCK",
+    "Capture",
+    "Given",
+    "capture_source",
+    "entry_point_of",
+    "notebook_of",
+    "source_file_of",
+]

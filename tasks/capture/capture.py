@@ -22,9 +22,11 @@ from ...store import Source, Store
 from ...store.artifacts import exists, join, put_file
 from ...store.entries import environment_entry, source_entry
 from ...store.records import RunEnvironment
+from ...store.runs import OpenRun
 from ...store.writer import Writer
 from .background import background
 from .code_state import CodeState, code_state
+from .deployment import DeployedFlow, deployed_flow
 from .flow_facts import deployments, flow_facts
 from .patches import make_patch
 from .software import software
@@ -114,16 +116,19 @@ class Capture:
         self._given = given
         self._entry_point = entry_point
         self._facts = flow_facts()
+        self._deployed = None if given else deployed_flow()
         known = repository.known if repository else Source()
         self.source = self._whole(known or Source())
         self.environment = software().digest if _shared.holds_software(store) and not given else None
         unnamed = self._facts and deployments.lacks(self._facts.deployment_id)
         self._complete = known is not None and self.environment is not None and not unnamed
 
-    def begin(self, run_id: str, attempt: int, writer: Writer) -> None:
+    def begin(self, run: OpenRun, writer: Writer) -> None:
         """Have the rest found out and written; nothing, where all was known when the run was made."""
-        if not self._complete or attempt > 1:
-            background.add(lambda: self._find_out(run_id, writer))
+        if not self._complete or run.attempt > 1:
+            background.add(lambda: self._find_out(run.id, writer))
+        if (deployed := self._deployed) and deployed.id == run.id:
+            background.add(lambda: _keep(deployed, run.artifact_uri))
 
     def wait(self) -> None:
         """Wait until all is told, at most a few seconds."""
@@ -131,7 +136,7 @@ class Capture:
 
     def wait_for_upload(self) -> None:
         """Wait where something may be sent to another machine: a process that is ending cannot do that any more."""
-        if self._repository and self._repository.is_uploading:
+        if self._deployed or (self._repository and self._repository.is_uploading):
             self.wait()
 
     def _find_out(self, run_id: str, writer: Writer) -> None:
@@ -147,7 +152,8 @@ class Capture:
 
     def _whole(self, source: Source) -> Source:
         prefect: Mapping[str, Any] | None = self._facts.as_record() if self._facts else None
-        given = self._given.source if self._given else _inherited()
+        own = self._deployed.source(source) if self._deployed else _inherited()
+        given = self._given.source if self._given else own
         return replace(source, entry_point=self._entry_point, prefect=prefect, **given)
 
 
@@ -239,6 +245,13 @@ def _repository_of(folder: Path, store: Store) -> Repository:
 @functools.lru_cache(maxsize=32)
 def _repository(folder: Path, home: Path, artifact_root: str, _: int) -> Repository:
     return Repository(folder, home, artifact_root)
+
+
+def _keep(deployed: DeployedFlow, artifact_uri: str) -> None:
+    try:
+        deployed.keep(artifact_uri)
+    except ArtifactError as error:
+        _log.warning("What it takes to run this flow again was not kept: %s", error)
 
 
 def _unread_sentence(paths: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ...running import flow_run, task_run
 
-__all__ = ["FlowFacts", "deployments", "flow_facts", "shown"]
+__all__ = ["FlowFacts", "deployments", "flow_facts", "holds_secret", "shown"]
 
 _MASK = "**********"
 _SECRET = re.compile(r"(?i)passw|secret|token|api_?key|credential")
@@ -121,6 +121,15 @@ def shown(value: Any, depth: int = 0) -> Any:
 
 def _is_secret(name: object, value: object) -> bool:
     return isinstance(value, (str, bytes)) and _SECRET.search(str(name)) is not None
+
+
+def holds_secret(name: object, value: object) -> bool:
+    """Whether a parameter, or a value in it, goes by a name that secrets have."""
+    if isinstance(value, Mapping):
+        return any(holds_secret(key, item) for key, item in cast("Mapping[Any, Any]", value).items())
+    if isinstance(value, (list, tuple)):
+        return any(holds_secret(name, item) for item in cast("Sequence[Any]", value))
+    return _is_secret(name, value)
 
 
 def _fields(value: Any) -> Mapping[Any, Any] | None:
