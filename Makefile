@@ -12,6 +12,11 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 # A heavy group with a lock of its own (tests/heavy/GROUP.lock) has an environment of its own; the others use .venv.
 HEAVY := $(if $(wildcard tests/heavy/$(GROUP).lock),$(VENV)/heavy/$(GROUP),$(VENV))
+# What the .wheels file beside a lock names is taken from the folders in PIP_FIND_LINKS, where there are any, without hashes.
+WHEELS = test ! -e $(<:.lock=.wheels) \
+  || $(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --compile-bytecode \
+  $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder)) -r $(<:.lock=.wheels) \
+  || { echo "Name a folder that holds the wheels of $(<:.lock=.wheels) in PIP_FIND_LINKS." >&2; exit 1; }
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .PHONY: help demo test test-heavy check bench bench-growth lock clean
@@ -40,15 +45,12 @@ test: $(READY)  ## Every test that is not marked heavy
 test-heavy: $(HEAVY)/.ready  ## The heavy tests of one group: make test-heavy GROUP=name
 	@$(HEAVY)/bin/python -m pytest -m "heavy" $(if $(GROUP),-k $(GROUP))
 
-# What a group's .wheels file names is taken from the folders in PIP_FIND_LINKS, where there are any, without hashes.
 $(VENV)/heavy/%/.ready: tests/heavy/%.lock $(READY)
 	@echo "Setting up $(@D) (once; the libraries are large)"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --compile-bytecode --no-deps \
 	  --require-hashes -r requirements.lock -r $<
-	@test ! -e $(<:.lock=.wheels) || $(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps \
-	  $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder)) -r $(<:.lock=.wheels) \
-	  || { echo "Name a folder that holds the wheels of $(<:.lock=.wheels) in PIP_FIND_LINKS." >&2; exit 1; }
+	@$(WHEELS)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --editable .
 	@touch $@
 
@@ -59,7 +61,7 @@ check: $(READY)  ## Style, types, and links in the docs
 	@$(BIN)/basedpyright
 	@$(BIN)/python tests/check_links.py
 
-bench: $(VENV)/bench/mlflow/.ready  ## Measure beside MLflow, and print the table of docs/benchmarks.md
+bench: $(VENV)/bench/mlflow/.ready $(VENV)/bench/models/.ready  ## Measure beside MLflow, and print the table of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py
 
 bench-growth: $(READY)  ## Measure how costs grow up to a million runs; takes a quarter of an hour
@@ -69,11 +71,23 @@ $(VENV)/bench/mlflow/.ready: benchmarks/mlflow.lock $(READY)
 	@echo "Setting up MLflow, to compare with (once)"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --compile-bytecode --require-hashes -r $<
+	@$(WHEELS)
+	@touch $@
+
+$(VENV)/bench/models/.ready: benchmarks/models.lock $(READY)
+	@echo "Setting up the libraries whose models are measured (once)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --compile-bytecode --no-deps \
+	  --require-hashes -r requirements.lock -r $<
+	@$(WHEELS)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --editable .
 	@touch $@
 
 lock: $(READY)  ## Resolve requirements.lock anew, and the locks of the heavy groups with it
 	@$(BIN)/$(LOCK) --group dev pyproject.toml -o requirements.lock
-	@$(BIN)/$(LOCK) benchmarks/mlflow.in -o benchmarks/mlflow.lock
+	@$(BIN)/$(LOCK) --overrides tests/heavy/overrides.txt benchmarks/mlflow.in -o benchmarks/mlflow.lock
+	@$(BIN)/$(LOCK) --constraints requirements.lock --overrides tests/heavy/overrides.txt benchmarks/models.in \
+	  -o benchmarks/models.lock
 	@for group in tests/heavy/*.in; do \
 	  $(BIN)/$(LOCK) --constraints requirements.lock --overrides tests/heavy/overrides.txt $$group -o $${group%.in}.lock; done
 

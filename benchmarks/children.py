@@ -14,14 +14,14 @@ HERE = Path(__file__).parent
 PEER = Path(sys.prefix) / "bench" / "mlflow" / "bin" / "python"
 
 
-def ours(case: str, *, script: str = "tracking_ours.py", **environ: str) -> Any:
+def ours(case: str, *, script: str = "tracking_ours.py", python: str | Path = sys.executable, **environ: str) -> Any:
     """Run one case of a script; give what it printed."""
-    return _run(sys.executable, script, case, environ)
+    return _run(str(python), script, case, environ)
 
 
-def peers(case: str, *, script: str = "tracking_mlflow.py") -> Any:
+def peers(case: str, *, script: str = "tracking_mlflow.py", **environ: str) -> Any:
     """Run the same case with MLflow; None where its environment is not there."""
-    return _run(str(PEER), script, case, {}) if PEER.exists() else None
+    return _run(str(PEER), script, case, environ) if PEER.exists() else None
 
 
 def _run(python: str, script: str, case: str, environ: dict[str, str]) -> Any:

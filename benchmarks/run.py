@@ -8,6 +8,7 @@ import sqlite3
 from datetime import datetime, timezone
 
 import bench_import
+import bench_models
 import bench_predict
 import bench_tracking
 from rows import as_markdown
@@ -15,7 +16,7 @@ from rows import as_markdown
 
 def main() -> None:
     """Print what was measured, where and when."""
-    rows = [*bench_import.measure(), *bench_tracking.measure(), *bench_predict.measure()]
+    rows = [*bench_import.measure(), *bench_tracking.measure(), *bench_models.measure(), *bench_predict.measure()]
     print(as_markdown(rows))
     print()
     print(f"Measured on {datetime.now(timezone.utc):%Y-%m-%d}: {_machine()}.")
