@@ -13,7 +13,7 @@ from .promotion import register_model
 from .scope import require_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["LoggedModel", "log_model"]
 
@@ -42,6 +42,8 @@ def log_model(  # noqa: PLR0913 - each is a word that users look for
     flavor: str | None = None,
     requirements: Sequence[str] | None = None,
     code: Sequence[str | Path] | None = None,
+    artifacts: Mapping[str, str | Path] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     register_as: str | None = None,
     run: ActiveRun | None = None,
 ) -> LoggedModel:
@@ -57,6 +59,9 @@ def log_model(  # noqa: PLR0913 - each is a word that users look for
         flavor: How to save it; found by the model's type by default.
         requirements: Its requirements; found by loading it in a clean process by default.
         code: Files or folders of Python code that it needs.
+        artifacts: Files and folders that a `python_function` needs, by name: paths, `runs:/<run_id>/<path>` or fsspec
+            URLs; `context.artifacts` gives their paths where it runs.
+        metadata: Anything that JSON can say, kept in `MLmodel`.
         register_as: Name of the registered model that gets a new version.
         run: The run; the current one by default.
 
@@ -79,6 +84,8 @@ def log_model(  # noqa: PLR0913 - each is a word that users look for
             example=example,
             requirements=requirements,
             code=code,
+            artifacts=artifacts,
+            metadata=metadata,
             run_id=run.id,
         )
         row = keep_model(saved, run.id, run.attempt, path, store=run.store)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,3 +184,34 @@ def test_signatures_of_arrays_and_tables():
     ]
     assert signature.outputs[0].shape == (-1, 3)
     assert type(signature).from_mlmodel(signature.as_mlmodel()) == signature
+
+
+class Vocabulary:
+    """A model that reads what it was saved with."""
+
+    def load_context(self, context: Any) -> None:
+        self.words = Path(context.artifacts["words"]).read_text().split()
+        self.stop = (Path(context.artifacts["lists"]) / "stop.txt").read_text().split()
+
+    def predict(self, context: Any, data: Any, params: dict[str, Any] | None = None) -> list[int]:
+        known = set(self.words) - (set(self.stop) if (params or {}).get("strict") else set())
+        return [len(known & set(text.split())) for text in data]
+
+
+def test_artifacts_come_from_paths_and_from_runs(home: Path, tmp_path: Path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "stop.txt").write_text("the")
+    with prefect_ml.start_run() as run:
+        prefect_ml.log_text("the cat sat", "text/words.txt")
+        places = {"words": f"runs:/{run.id}/text/words.txt", "lists": (tmp_path / "lists").as_uri()}
+        logged = prefect_ml.log_model(Vocabulary(), artifacts=places, metadata={"team": "a"}, requirements=[])
+    (tmp_path / "lists" / "stop.txt").unlink()
+    model = prefect_ml.load_model(logged.uri)
+    assert model.predict(["the cat", "dog"]) == [2, 0]
+    assert model.predict(["the cat"], {"strict": True}) == [1]
+    folder = prefect_ml.download_artifacts(run.id, "model", to=tmp_path / "down")
+    assert yaml.safe_load((folder / "MLmodel").read_text())["metadata"] == {"team": "a"}
+    for places, said in (({"a": "nowhere.txt"}, "does not exist"), ({"a/b": "x"}, "cannot be the name")):
+        with pytest.raises((ArtifactError, ModelError), match=said):
+            prefect_ml.save_model(Vocabulary(), tmp_path / "no", artifacts=places)
+    assert not (tmp_path / "no").exists()

@@ -19,6 +19,7 @@ from ..runtime.flavors import Flavor, Material, Written
 from ..runtime.manifest import ManifestError, write_manifest
 from ..runtime.signature import Plan, Signature
 from ..runtime.signature.hints import item_of
+from .attachments import attached
 from .choosing import flavor_for
 from .companion import write_companion
 from .examples import Example, as_example, write_example
@@ -69,8 +70,8 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
         example: A few rows of input: whatever `infer_signature` takes, or a tuple of that and a dict of parameters.
         requirements: Lines for pip; what the model imports, seen in a clean process, by default.
         code: Python files and folders that the model imports and no package holds.
-        artifacts: Local files and folders that a `python_function` needs, by name; `context.artifacts` gives their
-            paths where it runs.
+        artifacts: Files and folders that a `python_function` needs, by name: paths, `runs:/<run_id>/<path>` or fsspec
+            URLs; `context.artifacts` gives their paths where it runs.
         metadata: Anything that JSON can say, kept in `MLmodel`.
         run_id: The run that made it.
 
@@ -81,8 +82,8 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
     path = Path(path).absolute()
     chosen = flavor_for(model, flavor)
     given = as_example(example)
-    material = Material(given.data if given else None, _found(artifacts or {}, chosen))
-    with _arriving(path) as folder:
+    with _arriving(path) as folder, tempfile.TemporaryDirectory() as fetched:
+        material = Material(given.data if given else None, attached(artifacts or {}, chosen, Path(fetched)))
         written = _written(chosen, model, folder, material)
         _copy_code(code or (), folder)
         entries = _entries(chosen, written, folder)
@@ -119,18 +120,6 @@ class _arriving:  # noqa: N801 - a context manager that reads as a word
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _found(artifacts: Mapping[str, str | Path], flavor: Flavor) -> dict[str, Path]:
-    if artifacts and flavor.NAME != "python_function":
-        raise ModelError(f"Flavor {flavor.NAME!r} takes no artifacts; save a python_function that loads them itself.")
-    found = {name: Path(path) for name, path in artifacts.items()}
-    for name, path in found.items():
-        if not path.exists():
-            raise ArtifactError(f"{path} in artifacts={{{name!r}: ...}} does not exist; give a file or folder.")
-        if Path(name).name != name or name in ("", ".", ".."):
-            raise ModelError(f"{name!r} cannot be the name of an artifact; give a plain word.")
-    return found
 
 
 def _written(flavor: Flavor, model: Any, folder: Path, material: Material) -> Written:
