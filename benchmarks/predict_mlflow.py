@@ -9,18 +9,16 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from predict_ours import estimator, measure
+from predict_ours import measure
 
 
-def _load(form: str, example: Any) -> tuple[Callable[[Any], object], Callable[[Any], object]]:
+def _load(form: str, model: Any, example: Any) -> Callable[[Any], object]:
     import mlflow
 
-    model = estimator(example)
     signature = mlflow.models.infer_signature(example, model.predict(example))
     path = f"{tempfile.mkdtemp()}/{form}"
     mlflow.sklearn.save_model(model, path, signature=signature, pip_requirements=[], serialization_format="cloudpickle")
-    loaded = mlflow.pyfunc.load_model(path)
-    return loaded.predict, loaded.get_raw_model().predict
+    return mlflow.pyfunc.load_model(path).predict
 
 
 if __name__ == "__main__":
