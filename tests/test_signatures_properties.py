@@ -122,7 +122,7 @@ def accepts(signature: Signature, body: Any) -> bool:
     return True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_the_json_schema_admits_what_is_accepted_and_nothing_else(data: st.DataObject):
     signature = data.draw(SIGNATURES)
@@ -133,7 +133,7 @@ def test_the_json_schema_admits_what_is_accepted_and_nothing_else(data: st.DataO
     assert admitted == accepts(signature, body)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(SIGNATURES)
 def test_a_signature_is_read_as_it_was_written(signature: Signature):
     entry = signature.as_mlmodel()
@@ -141,7 +141,7 @@ def test_a_signature_is_read_as_it_was_written(signature: Signature):
     json.dumps(signature.openapi())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_reading_a_signature_fails_with_half_a_sentence_or_not_at_all(data: st.DataObject):
     keys = st.sampled_from(

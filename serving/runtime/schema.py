@@ -27,7 +27,8 @@ def request_model(signature: Signature | None) -> type[BaseModel]:
     """Make the model of a `/predict` request: `rows` of named columns, or `inputs`; and `params`, where there are."""
     known = signature or Signature()
     name, schema = inputs_schema(known.inputs)
-    kind: Any = list[dict[str, Any]] if name == "rows" else Any
+    held: Any = {"array": list[Any], "object": dict[str, Any]}.get(str(schema.get("type")), Any)
+    kind: Any = list[dict[str, Any]] if name == "rows" else held
     fields: dict[str, Any] = {name: (Annotated[kind, WithJsonSchema(schema)], ...)}
     if known.params:
         params = Annotated[dict[str, Any], WithJsonSchema(params_schema(known.params))]
