@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import IntegrityError, ModelError
+from ...errors import IntegrityError, ModelError, SignatureMismatch
 from ...store import Store
 from ...store.artifacts import fetch
+from ..runtime.errors import BadInput, Mismatch
 from ..runtime.manifest import ManifestError, verify
 from ..runtime.model import Opened, open_model
 from ..runtime.signature import Signature
@@ -48,9 +50,24 @@ class LoadedModel:
         """The run that was asked for, or else the one that made it."""
         return self._run_id
 
-    def predict(self, data: Any) -> Any:
-        """Predict for the data that the library's own object takes."""
-        return self._opened.predict(data)
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """Predict.
+
+        Args:
+            data: What the signature says, in any form: DataFrame of pandas or polars, Arrow table, array, dict of
+                columns, list of dicts or rows. With no signature, what the library's own object takes.
+            params: Inference parameters that differ from the signature's defaults.
+
+        Raises:
+            SignatureMismatch: A column is missing, or values are of another type; nothing was predicted.
+        """
+        try:
+            fitting, complete = self._opened.plan.fit(data, params)
+        except Mismatch as error:
+            raise SignatureMismatch(str(error), error.field, error.expected, error.found) from None
+        except BadInput as error:
+            raise SignatureMismatch(str(error)) from None
+        return self._opened.loaded.predict(fitting, complete)
 
     def native(self) -> Any:
         """Give the library's own object."""
