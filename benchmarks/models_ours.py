@@ -41,12 +41,12 @@ def from_s3() -> dict[str, float]:
 
 
 def from_s3_again(uri: str) -> float:
-    """Seconds before the library's own load, the library being imported."""
+    """Seconds before the library's own load, the library and prefect-ml being imported."""
     import safetensors.torch
 
-    import prefect_ml
+    from prefect_ml import load_model
 
-    return until_read(lambda: prefect_ml.load_model(uri), safetensors.torch, "load_file")
+    return until_read(lambda: load_model(uri), safetensors.torch, "load_file")
 
 
 if __name__ == "__main__":

@@ -53,19 +53,17 @@ def s3_server() -> Generator[dict[str, str]]:
 def _wait(environ: dict[str, str]) -> None:
     import s3fs
 
+    endpoint = environ["AWS_ENDPOINT_URL"]
     files = s3fs.S3FileSystem(
-        key=environ["AWS_ACCESS_KEY_ID"],
-        secret=environ["AWS_SECRET_ACCESS_KEY"],
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        config_kwargs={"retries": {"max_attempts": 1}},
+        key=environ["AWS_ACCESS_KEY_ID"], secret=environ["AWS_SECRET_ACCESS_KEY"], endpoint_url=endpoint
     )
     deadline = time.monotonic() + _SECONDS
     while True:
         try:
-            files.mkdir("bucket")
+            socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])), timeout=5).close()
+            if not files.exists("bucket"):
+                files.mkdir("bucket")
             files.pipe_file("bucket/ready", b"yes")
-        except FileExistsError:
-            return
         except OSError:
             if time.monotonic() > deadline:
                 raise
