@@ -124,9 +124,9 @@ def _is_secret(name: object, value: object) -> bool:
 
 
 def holds_secret(name: object, value: object) -> bool:
-    """Whether a parameter, or a value in it, goes by a name that secrets have."""
+    """Whether a parameter, or a value in it, goes by a name that secrets have, or lies below one."""
     if isinstance(value, Mapping):
-        return any(holds_secret(key, item) for key, item in cast("Mapping[Any, Any]", value).items())
+        return any(holds_secret(f"{name} {key}", item) for key, item in cast("Mapping[Any, Any]", value).items())
     if isinstance(value, (list, tuple)):
         return any(holds_secret(name, item) for item in cast("Sequence[Any]", value))
     return _is_secret(name, value)
