@@ -61,12 +61,9 @@ def measure(flavor: str, side: Side) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=os.environ["PREFECT_ML_HOME"]) as folder:
         to = (Path(folder) / str(number) for number in range(100))
         side.save(flavor, model, next(to), example, [library])  # imports what it needs
-        times = 1 if flavor == "pytorch" else 3
-        found = {
-            "save": min(_seconds(lambda: side.save(flavor, model, next(to), example, [library])) for _ in range(times))
-        }
-        last = next(to)
-        side.save(flavor, model, last, example, [library])
+        saved = [next(to) for _ in range(1 if flavor == "pytorch" else 3)]
+        found = {"save": min(_seconds(lambda: side.save(flavor, model, path, example, [library])) for path in saved)}
+        last = saved[-1]
         found["first load"] = _seconds(lambda: side.load(last)(one))
         found["load"] = min(_seconds(lambda: side.load(last)(one)) for _ in range(5))
         found["save and infer"] = _seconds(lambda: side.save(flavor, model, next(to), example, None))
