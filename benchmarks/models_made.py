@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,7 +63,8 @@ def measure(flavor: str, side: Side) -> dict[str, float]:
         to = (Path(folder) / str(number) for number in range(100))
         side.save(flavor, model, next(to), example, [library])  # imports what it needs
         saved = [next(to) for _ in range(1 if flavor == "pytorch" else 3)]
-        found = {"save": min(_seconds(lambda: side.save(flavor, model, path, example, [library])) for path in saved)}
+        save = partial(side.save, flavor, model, example=example, requirements=[library])
+        found = {"save": min(_seconds(partial(save, path)) for path in saved)}
         last = saved[-1]
         found["first load"] = _seconds(lambda: side.load(last)(one))
         found["load"] = min(_seconds(lambda: side.load(last)(one)) for _ in range(5))
