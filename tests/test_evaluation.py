@@ -26,6 +26,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import prefect_ml
 from prefect_ml import cli as commands
 from prefect_ml.errors import ModelError
+from prefect_ml.store.datasets import run_datasets
 from prefect_ml.tasks.evaluation import Metric
 from prefect_ml.tasks.evaluation.metrics import chosen_metrics, measure
 from prefect_ml.tasks.evaluation.scores import Scored, model_of, score
@@ -264,6 +265,8 @@ def test_the_command_ends_with_1_where_a_threshold_is_missed(home: Path, logisti
     assert found["passed"]
     bad = CliRunner().invoke(commands.cli, [*command, "--threshold", "accuracy >= 0.999", "--baseline", logged.uri])
     assert bad.exit_code == 1
+    (data,) = run_datasets(found["run_id"])
+    assert (data.name, data.role) == ("held-out.csv", "evaluation")
     assert "accuracy >= 0.999" in bad.output
     assert "missed" in bad.output
 

@@ -106,7 +106,7 @@ def evaluate(  # noqa: PLR0913 - each is a word that users look for
             checks=_checks(rules, values, compared),
             drawings=drawings_of(scored),
         )
-        _record(evaluation, rows, name=name, run=run)
+        _record(evaluation, data, name=name, run=run)
     return evaluation
 
 
@@ -162,13 +162,13 @@ def _run(model: Model, store: Store | None) -> Generator[ActiveRun]:
         yield run
 
 
-def _record(evaluation: Evaluation, rows: Any, *, name: str, run: ActiveRun) -> None:
+def _record(evaluation: Evaluation, data: Any, *, name: str, run: ActiveRun) -> None:
     folder = f"{_FOLDER}/{name}" if name else _FOLDER
     lead = f"{name}/" if name else ""
     finite = {f"{lead}{key}": value for key, value in evaluation.metrics.items() if not math.isnan(value)}
     log_metrics(finite, run=run)
     set_tag(f"{lead}evaluated_model", evaluation.model, run=run)
-    log_dataset(rows, role="evaluation", run=run)
+    log_dataset(data, role="evaluation", run=run)
     for figure, svg in draw_figures(evaluation).items():
         log_text(svg, f"{folder}/{figure}.svg", run=run)
     log_dict(evaluation.as_json(), f"{folder}/evaluation.json", run=run)
