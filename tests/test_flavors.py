@@ -439,7 +439,7 @@ def keep(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Kept]:
     def kept_of(chosen: Case) -> Kept:
         for module in chosen.needs:
             if find_spec(module) is None:
-                pytest.skip(f"{module} comes with `make test-heavy GROUP=flavors`")
+                pytest.skip(f"{module} comes with `make test-heavy GROUP={chosen.group}`")
         folder = tmp_path_factory.mktemp(chosen.name)
         made = chosen.make(folder)
         saved = prefect_ml.save_model(made.model, folder / "model", example=made.rows, **made.options)

@@ -134,7 +134,8 @@ def _inferred_signature(
 ) -> Signature:
     """Score the example with the model as it was saved: what holds for the files is what is promised."""
     try:
-        loaded = flavor.load(folder, written.config)
+        # What a flavor of another package gives has the attributes that its author needed.
+        loaded = getattr(written, "loaded", None) or flavor.load(folder, written.config)
         known = infer_signature(example.data, params=example.params)
         known = replace(hinted, params=known.params) if hinted else known
         answer = loaded.predict(*Plan(known, item_of(loaded.native)).fit(example.data, example.params))

@@ -48,11 +48,13 @@ class Written:
         config: Its entry among the `flavors` of `MLmodel`, in MLflow's words where MLflow has this flavor.
         loader: The module of MLflow that loads these files; None where there is none, and ours travels with the model.
         python_function: What MLflow's loader looks for in the entry `python_function`, such as `data`.
+        loaded: The model as it was read back from its files, where saving it has done so.
     """
 
     config: dict[str, Any]
     loader: str | None = None
     python_function: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    loaded: Loaded | None = None
 
 
 class Flavor(Protocol):

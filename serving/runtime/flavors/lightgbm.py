@@ -33,9 +33,9 @@ def save(model: Any, folder: Path, material: Material) -> Written:
     if isinstance(model, lightgbm.Booster):
         file = _TEXT
         model.save_model(folder / _TEXT)
-    elif (trusted := write_skops(model, folder / _SKOPS)) is not None:
+    elif written := write_skops(model, folder / _SKOPS):
         file = _SKOPS
-        config |= {"serialization_format": "skops", "skops_trusted_types": trusted}
+        config |= {"serialization_format": "skops", "skops_trusted_types": written[0]}
     else:
         file = _PICKLE
         write_pickle(model, folder / _PICKLE)

@@ -30,32 +30,25 @@ def matches(model: Any) -> bool:
 def save(model: Any, folder: Path, material: Material) -> Written:
     """Write the estimator, with skops where that can hold it."""
     estimator, method = _parts(model)
-    trusted = write_skops(estimator, folder / _SKOPS)
-    file = _PICKLE if trusted is None else _SKOPS
-    if trusted is None:
+    config: dict[str, Any] = {"sklearn_version": sys.modules["sklearn"].__version__, "predict_fn": method}
+    again: Loaded | None = None
+    if written := write_skops(estimator, folder / _SKOPS):
+        config |= {"pickled_model": _SKOPS, "serialization_format": "skops", "skops_trusted_types": written[0]}
+        again = _answering(written[1], method)
+    else:
         write_pickle(estimator, folder / _PICKLE)
-    config: dict[str, Any] = {
-        "pickled_model": file,
-        "serialization_format": "cloudpickle" if trusted is None else "skops",
-        "sklearn_version": sys.modules["sklearn"].__version__,
-        "predict_fn": method,
-    }
-    if trusted is not None:
-        config["skops_trusted_types"] = trusted
+        config |= {"pickled_model": _PICKLE, "serialization_format": "cloudpickle"}
     if method not in _MLFLOWS:
-        return Written(config)
-    return Written(config, loader="mlflow.sklearn", python_function={"model_path": file, "predict_fn": method})
+        return Written(config, loaded=again)
+    python_function = {"model_path": config["pickled_model"], "predict_fn": method}
+    return Written(config, "mlflow.sklearn", python_function, again)
 
 
 def load(folder: Path, config: Mapping[str, Any]) -> Loaded:
     """Load an estimator."""
     file = config.get("pickled_model")
     estimator = read_skops(folder, file) if _is_skops(config) else read_pickle(folder, file)
-    method = config.get("predict_fn") or _parts(estimator)[1]
-    if method not in _METHODS:
-        raise ValueError(f"its method {method!r} is none that estimators answer with")
-    answer = getattr(estimator, method)
-    return Loaded(estimator, lambda data, params: answer(data, **(params or {})))
+    return _answering(estimator, config.get("predict_fn") or _parts(estimator)[1])
 
 
 def executes(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -71,6 +64,13 @@ def packages(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     if not _is_skops(config):
         return ("sklearn",)
     return ("sklearn", "skops", *sorted(modules_in(folder, config.get("pickled_model"))))
+
+
+def _answering(estimator: Any, method: Any) -> Loaded:
+    if method not in _METHODS:
+        raise ValueError(f"its method {method!r} is none that estimators answer with")
+    answer = getattr(estimator, method)
+    return Loaded(estimator, lambda data, params: answer(data, **(params or {})))
 
 
 def _is_skops(config: Mapping[str, Any]) -> bool:

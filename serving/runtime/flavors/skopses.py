@@ -70,8 +70,12 @@ _TRUSTED: Mapping[str, tuple[str, ...]] = {
 _NAMES = frozenset(f"{module}.{name}" for module, names in _TRUSTED.items() for name in names)
 
 
-def write_skops(model: Any, path: Path) -> list[str] | None:
-    """Write a model to a file and name the types that a reader has to trust; None, and no file, where skops cannot."""
+def write_skops(model: Any, path: Path) -> tuple[list[str], Any] | None:
+    """Write a model to a file; None, and no file, where skops cannot.
+
+    Returns:
+        The types that a reader has to trust, by name, and the model as it is read back.
+    """
     from skops import io as skops
 
     try:
@@ -79,11 +83,11 @@ def write_skops(model: Any, path: Path) -> list[str] | None:
         needed: list[str] = skops.get_untrusted_types(data=data)
         if not _NAMES.issuperset(needed):
             return None
-        skops.loads(data, trusted=needed)
+        again = skops.loads(data, trusted=needed)
     except Exception:  # noqa: BLE001 - any object's own code runs here, and whatever it cannot, a pickle may
         return None
     path.write_bytes(data)
-    return needed
+    return needed, again
 
 
 def read_skops(folder: Path, name: Any) -> Any:
