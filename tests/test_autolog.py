@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import joblib
@@ -206,7 +207,7 @@ def test_a_model_that_no_flavor_saves_is_said_and_not_pickled(caplog: pytest.Log
 def test_an_example_that_cannot_be_kept_does_not_cost_the_model(caplog: pytest.LogCaptureFixture) -> None:
     autolog()
     frame = pd.DataFrame(ROWS).set_axis(list("abcd"), axis=1)
-    frame["a"] = frame["a"].astype("category")
+    frame["a"] = [Fraction(str(value)) for value in frame["a"]]
     DecisionTreeClassifier().fit(frame, KINDS)
     (record,) = caplog.records
     assert "did not record the input example of the model of DecisionTreeClassifier" in record.getMessage()

@@ -221,13 +221,13 @@ def test_a_home_that_cannot_be_written_is_told(saved: Path, tmp_path: Path, home
 
 
 def test_loading_writes_no_bytecode_where_the_model_lies(tmp_path: Path, home: Path) -> None:
-    source = tmp_path / "shapes_of_cache_test.py"
+    source = tmp_path / "shapes_in_cache.py"
     source.write_text("def area(rows):\n    return rows[:, 0] * 2\n")
 
     def predict(rows: np.ndarray) -> np.ndarray:
-        import shapes_of_cache_test
+        import shapes_in_cache
 
-        return shapes_of_cache_test.area(rows)
+        return shapes_in_cache.area(rows)
 
     with prefect_ml.start_run():
         model = prefect_ml.log_model(predict, "area", code=[source], requirements=[])

@@ -91,15 +91,15 @@ def test_a_function_travels_with_what_it_closes_over(tmp_path: Path, home: Path)
 
 
 def test_code_travels_with_the_model_and_leaves_no_bytecode_in_its_folder(tmp_path: Path, home: Path):
-    source = tmp_path / "shapes_for_test.py"
+    source = tmp_path / "shapes_of_model.py"
     source.write_text("def area(rows):\n    return rows[:, 0] * rows[:, 1]\n")
 
     def predict(rows: np.ndarray) -> np.ndarray:
-        import shapes_for_test
+        import shapes_of_model
 
-        return shapes_for_test.area(rows)
+        return shapes_of_model.area(rows)
 
-    with pytest.raises(ModelError, match="shapes_for_test"):
+    with pytest.raises(ModelError, match="shapes_of_model"):
         prefect_ml.save_model(predict, tmp_path / "without", requirements=None, example=np.ones((1, 2)))
     assert not (tmp_path / "without").exists()
     signature = prefect_ml.infer_signature(np.ones((1, 2)))
