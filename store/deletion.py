@@ -142,7 +142,7 @@ def _tree(connection: Connection, run_id: str) -> sa.ColumnElement[bool]:
 
 def _garbage(connection: Connection, cutoff: int) -> tuple[list[Any], dict[str, str]]:
     """Give the runs to remove, and why others stay."""
-    deleted = sa.or_(_r.deleted_at < cutoff, _e.deleted_at < cutoff)
+    deleted = sa.or_(_r.deleted_at <= cutoff, _e.deleted_at <= cutoff)
     query = sa.select(_r.seq, _r.id, _r.parent_id, _r.artifact_uri, _r.attempt)
     rows = connection.execute(query.join_from(schema.runs, schema.experiments).where(deleted).order_by(_r.seq)).all()
     by_id = {row.id: row for row in rows}
@@ -160,7 +160,7 @@ def _garbage(connection: Connection, cutoff: int) -> tuple[list[Any], dict[str, 
 
 def _registered(connection: Connection, cutoff: int) -> dict[str, str]:
     version = schema.model_versions.c
-    deleted = sa.or_(_r.deleted_at < cutoff, _e.deleted_at < cutoff)
+    deleted = sa.or_(_r.deleted_at <= cutoff, _e.deleted_at <= cutoff)
     query = (
         sa.select(_r.id, version.name, version.version)
         .join_from(schema.model_versions, schema.runs, version.run_id == _r.id)
@@ -174,7 +174,7 @@ def _registered(connection: Connection, cutoff: int) -> dict[str, str]:
 def _emptied(connection: Connection, cutoff: int, seqs: Sequence[int]) -> list[tuple[int, str]]:
     """Give the experiments that will have no runs."""
     stays = sa.exists().where(_r.experiment_id == _e.id, sa.not_(is_among(connection, _r.seq, seqs)))
-    query = sa.select(_e.id, _e.name).where(_e.deleted_at < cutoff, sa.not_(stays)).order_by(_e.name, _e.id)
+    query = sa.select(_e.id, _e.name).where(_e.deleted_at <= cutoff, sa.not_(stays)).order_by(_e.name, _e.id)
     return list(connection.execute(query).tuples())
 
 
