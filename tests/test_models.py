@@ -215,3 +215,52 @@ def test_artifacts_come_from_paths_and_from_runs(home: Path, tmp_path: Path):
         with pytest.raises((ArtifactError, ModelError), match=said):
             prefect_ml.save_model(Vocabulary(), tmp_path / "no", artifacts=places)
     assert not (tmp_path / "no").exists()
+
+
+def test_what_another_tool_wrote_is_logged_and_registered_as_it_is(saved: Path, home: Path):
+    (saved / "MANIFEST.json").unlink()
+    loaded = prefect_ml.load_model(saved, trust=True)
+    with prefect_ml.start_run() as run:
+        logged = prefect_ml.log_model(loaded, register_as="iris")
+        with pytest.raises(ModelError, match=r"leave the other arguments out"):
+            prefect_ml.log_model(loaded, "again", example=ROWS[:2])
+    kept = prefect_ml.load_model("models:/iris/1")
+    assert (kept.run_id, kept.digest, kept.signature) == (run.id, logged.digest, loaded.signature)
+    assert kept.predict(ROWS[:3]).tolist() == loaded.predict(ROWS[:3]).tolist()
+
+
+def test_a_model_that_imports_prefect_ml_is_refused(tmp_path: Path, home: Path):
+    def predict(rows: np.ndarray) -> np.ndarray:
+        import prefect_ml.errors
+
+        return rows if prefect_ml.errors else -rows
+
+    with pytest.raises(ModelError, match="imports prefect_ml, which is not there"):
+        prefect_ml.save_model(predict, tmp_path / "no", example=np.ones((1, 2)))
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"requirements": "numpy"}, "give a list of lines"),
+        ({"requirements": ["scikit learn 1"]}, "'scikit learn 1' in requirements= names no package"),
+        ({"code": "train.py"}, "give a list of them"),
+    ],
+)
+def test_lists_that_are_none_are_refused(tmp_path: Path, home: Path, options: dict[str, Any], said: str):
+    with pytest.raises(ModelError, match=said):
+        prefect_ml.save_model(len, tmp_path / "no", **options)
+    assert list(tmp_path.iterdir()) in ([], [home])
+
+
+def test_installed_packages_are_named_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from prefect_ml.serving.runtime.flavors.pickles import write_pickle
+
+    for folder, distribution in (("site", "tripling-1.0.dist-info"), ("mine", "notes")):
+        module = f"{folder}_tripling"
+        (tmp_path / folder / distribution).mkdir(parents=True)
+        (tmp_path / folder / f"{module}.py").write_text("def triple(rows):\n    return 3 * rows\n")
+        monkeypatch.syspath_prepend(tmp_path / folder)
+        write_pickle(__import__(module).triple, tmp_path / f"{folder}.pkl")
+    assert (tmp_path / "site.pkl").stat().st_size < 100 < (tmp_path / "mine.pkl").stat().st_size

@@ -28,6 +28,7 @@ class LoadedModel:
     def __init__(self, opened: Opened, held: Held, reference: Reference) -> None:
         self._opened = opened
         self._digest = held.digest or ""
+        self._folder = held.folder
         self._run_id = reference.run_id or opened.descriptor.run_id
         # The code that travels with a model may be imported later than the model itself, and files be read.
         self._cleanup = weakref.finalize(self, held.release)
@@ -49,6 +50,11 @@ class LoadedModel:
     def run_id(self) -> str | None:
         """The run that was asked for, or else the one that made it."""
         return self._run_id
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, as long as it is in memory; they are not to be changed."""
+        return self._folder
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Predict.

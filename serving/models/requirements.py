@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from ...environments.uv import child_environ
 from ...errors import ModelError
 from .. import runtime
 from .examples import example_request
 
-__all__ = ["infer_requirements"]
+__all__ = ["checked_requirements", "infer_requirements"]
 
 _SECONDS = 300
 # The runtime's modules are loaded by path, so that neither prefect-ml nor the user's own folder is on the import path.
 _PROGRAM = """
 import importlib.util, sys
 home, folder, request = sys.argv[1:]
+sys.modules["prefect_ml"] = None  # it is not there where models are served
 spec = importlib.util.spec_from_file_location(
     "prefect_ml_scoring", home + "/__init__.py", submodule_search_locations=[home])
 sys.modules["prefect_ml_scoring"] = module = importlib.util.module_from_spec(spec)
@@ -27,6 +32,25 @@ spec.loader.exec_module(module)
 from prefect_ml_scoring.probe import probe
 probe(folder, request)
 """
+
+
+def checked_requirements(lines: Sequence[str]) -> list[str]:
+    """Give lines for pip as they were given.
+
+    Raises:
+        ModelError: They are one text, or a line names no package.
+    """
+    if isinstance(lines, str):
+        raise ModelError(f"requirements={lines!r} is one text; give a list of lines, such as ['numpy>=2'].")
+    for line in lines:
+        if line.lstrip().startswith(("-", "#")) or "/" in line or not line.strip():
+            continue  # options, comments and places are pip's own to read
+        try:
+            Requirement(line)
+        except InvalidRequirement as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{line!r} in requirements= names no package ({reason}); write it as for pip.") from error
+    return list(lines)
 
 
 def infer_requirements(folder: Path) -> list[str]:
@@ -58,6 +82,8 @@ def _ask(folder: Path) -> dict[str, str]:
             raise ModelError(f"The model was not loaded again within {_SECONDS} s; give requirements=[...].") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines()
+        if lines and re.search(r"ModuleNotFoundError: (import of prefect_ml|No module named 'prefect_ml)\b", lines[-1]):
+            raise ModelError("The model imports prefect_ml, which is not there where models are served; leave it out.")
         raise ModelError(
             f"The saved model does not work in a clean process ({lines[-1] if lines else 'it died'});"
             " name the source files that it needs with code=[...], and see that it scores its example."

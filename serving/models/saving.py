@@ -15,15 +15,17 @@ from typing import Any
 import yaml
 
 from ...errors import ArtifactError, ModelError
-from ..runtime.flavors import Flavor, Material, Written
-from ..runtime.manifest import ManifestError, write_manifest
+from ..runtime.descriptor import read_descriptor
+from ..runtime.flavors import Flavor, Material, Written, flavor_in
+from ..runtime.manifest import MANIFEST, ManifestError, manifest_digest, write_manifest
 from ..runtime.signature import Plan, Signature
 from ..runtime.signature.hints import item_of
 from .attachments import attached
 from .choosing import flavor_for
 from .companion import write_companion
 from .examples import Example, as_example, write_example
-from .requirements import infer_requirements
+from .loading import LoadedModel
+from .requirements import checked_requirements, infer_requirements
 from .signatures import hinted_signature, infer_outputs, infer_signature
 
 __all__ = ["SavedModel", "save_model"]
@@ -62,7 +64,8 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
 
     Args:
         model: A library's own object, a function, or an object with `predict(data)`,
-            `predict(data, params=None)` or `predict(self, context, data, params=None)`.
+            `predict(data, params=None)` or `predict(self, context, data, params=None)`. What `load_model` gave is
+            copied as it is, such as a folder that MLflow wrote; the other arguments are then left out.
         path: Where the folder shall be; nothing may be there yet.
         flavor: How to save it; found by the model's type by default.
         signature: Its signature; by default inferred from the example and what the model answers to it, or from the
@@ -80,6 +83,11 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
         ArtifactError: The folder cannot be made, or a file that was named is missing.
     """
     path = Path(path).absolute()
+    if isinstance(model, LoadedModel):
+        given = (flavor, signature, example, requirements, code, artifacts, metadata)
+        return _copied(model, path, as_it_is=all(one is None for one in given))
+    if requirements is not None:
+        requirements = checked_requirements(requirements)
     chosen = flavor_for(model, flavor)
     given = as_example(example)
     with _arriving(path) as folder, tempfile.TemporaryDirectory() as fetched:
@@ -99,6 +107,20 @@ def save_model(  # noqa: PLR0913 - each is a word that users look for
         digest = write_manifest(folder)
         folder.rename(path)
     return SavedModel(path, digest, chosen.NAME)
+
+
+def _copied(model: LoadedModel, path: Path, *, as_it_is: bool) -> SavedModel:
+    """Copy a model that was loaded, by MLflow's hand or ours; one without a manifest gets it."""
+    if not as_it_is:
+        raise ModelError(
+            "A loaded model is kept as it is, with its own example and signature: leave the other arguments out, or"
+            " give the library's own object, model.native()."
+        )
+    with _arriving(path) as folder:
+        shutil.copytree(model.folder, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        digest = manifest_digest(folder) if (folder / MANIFEST).exists() else write_manifest(folder)
+        folder.rename(path)
+    return SavedModel(path, digest, flavor_in(read_descriptor(path).flavors).NAME)
 
 
 class _arriving:  # noqa: N801 - a context manager that reads as a word
@@ -149,6 +171,8 @@ def _inferred_signature(
 
 
 def _copy_code(code: Sequence[str | Path], folder: Path) -> None:
+    if isinstance(code, (str, Path)):
+        raise ModelError(f"code={str(code)!r} is one path; give a list of them.")
     for entry in code:
         source = Path(entry)
         target = folder / _CODE / source.resolve().name

@@ -32,17 +32,24 @@ def probe(folder: str, request: str) -> None:
     if body := Path(request).read_bytes():
         asked = read_request(body, "application/json")
         opened.predict(asked.data, asked.params)
-    imported = _imported()
+    imported = _imported(root.resolve())
     needed = _with_dependencies({imported[top] for top in _named(root, opened) & set(imported)}, set(imported.values()))
     print(json.dumps({name: _version(name) for name in needed}))  # noqa: T201 - read by the parent process
 
 
-def _imported() -> dict[str, str]:
-    """Map the top-level modules that are imported to the packages that hold them."""
+def _imported(root: Path) -> dict[str, str]:
+    """Map the top-level modules that are imported to the packages that hold them; what the model brings needs none."""
     tops = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+    tops -= {top for top in tops if any(Path(place).is_relative_to(root) for place in _places(top))}
     owners = packages_distributions()
     names = {top: _normal(owners[top][0]) for top in tops if owners.get(top)}
     return {top: name for top, name in names.items() if name not in _NEVER}
+
+
+def _places(top: str) -> list[str]:
+    module = sys.modules.get(top)
+    file = getattr(module, "__file__", None)
+    return [file] if file else list(getattr(module, "__path__", ()))
 
 
 def _named(root: Path, opened: Opened) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import pickle
@@ -143,5 +144,12 @@ def _is_users_own(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if file is None or module.__name__ in ("__main__", "builtins"):
         return False  # __main__ goes by value anyway
-    installed = {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return not any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in installed)
+    return not any(Path(file).resolve().is_relative_to(folder) for folder in _installed(tuple(sys.path)))
+
+
+@functools.lru_cache(maxsize=4)
+def _installed(path: tuple[str, ...]) -> tuple[Path, ...]:
+    """Give the folders of installed packages: the interpreter's own, and those on the path that hold distributions."""
+    own = {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+    others = {entry for entry in path if entry and any(Path(entry).glob("*.dist-info"))}
+    return tuple(Path(folder).resolve() for folder in own | others)
