@@ -154,8 +154,8 @@ def test_type_hints_and_pydantic_models_say_what_a_function_takes():
     person = Object(
         (
             Property("name", "string"), Property("size", "double"), Property("tags", Array("string")),
-            Property("scores", Map("double")), Property("home", home), Property("kind", "string"),
-            Property("anything", "any"),
+            Property("scores", Map("double")), Property("home", home), Property("kind", "string", required=False),
+            Property("anything", "any", required=False),
         )
     )  # fmt: skip
     signature = prefect_ml.infer_signature(predict)
@@ -269,6 +269,48 @@ def test_safe_widening_is_done_and_nothing_else():
         assert raised.value.found
 
 
+UNSIGNED = {
+    "pandas": lambda values: pd.DataFrame({"x": np.array(values, np.uint64)}),
+    "nullable": lambda values: pd.DataFrame({"x": pd.array(values, dtype="UInt64")}),
+    "null": lambda values: pd.DataFrame({"x": pd.array([*values, None], dtype="UInt64")}),
+    "polars": lambda values: pl.DataFrame({"x": pl.Series(values, dtype=pl.UInt64)}),
+    "arrow": lambda values: pa.table({"x": pa.array(values, pa.uint64())}),
+    "numpy": lambda values: np.array([values], np.uint64).T,
+    "dict": lambda values: {"x": np.array(values, np.uint64)},
+    "scalars": lambda values: [{"x": np.uint64(value)} for value in values],
+}
+
+
+@pytest.mark.parametrize("form", UNSIGNED.values(), ids=UNSIGNED)
+def test_unsigned_numbers_do_not_wrap(form: Callable[[list[int]], Any]):
+    signature = Signature((Column("x", "long", required=False),))
+    assert fitted(signature, form([1, 2**63 - 1]))["x"].tolist()[:2] == [1, 2**63 - 1]
+    for beyond in (2**63, 2**64 - 1):
+        with pytest.raises(Mismatch, match=f"'x' is long, but .*{beyond}"):
+            fitted(signature, form([1, beyond]))
+
+
+def test_numbers_of_tensors_do_not_wrap():
+    signed, unsigned = (Signature((Tensor(kind, (-1,)),)) for kind in ("int64", "uint64"))
+    assert fitted(signed, np.array([2**63 - 1], np.uint64)).tolist() == [2**63 - 1]
+    assert fitted(unsigned, np.array([5.0])).tolist() == [5]
+    for signature, array in (
+        (signed, np.array([2**63], np.uint64)), (signed, np.array([2.0**63])), (unsigned, np.array([-1])),
+        (unsigned, np.array([2.0**64])), (Signature((Tensor("float64", (-1,)),)), np.array([2**64 - 1], np.uint64)),
+    ):  # fmt: skip
+        with pytest.raises(Mismatch, match=f"such as {array.tolist()[0]}".replace("+", r"\+")):
+            fitted(signature, array)
+    with pytest.raises(Mismatch, match="such as"):
+        fitted(signed, [2**63])
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, pl.DataFrame, pa.table, dict, lambda data: [{"a": 1, "heigth": 2}]])
+def test_a_missing_column_names_the_one_that_is_nearly_called_so(form: Callable[[Any], Any]):
+    signature = Signature((Column("a", "long"), Column("height", "long")))
+    with pytest.raises(Mismatch, match=r"'height' is missing.* has 'heigth'"):
+        fitted(signature, form({"a": [1], "heigth": [2]}))
+
+
 def test_an_error_names_the_column_the_row_and_the_place_within():
     signature = Signature((Column("person", Object((Property("tags", Array("string")),))),))
     with pytest.raises(Mismatch, match=r"'person' is object with tags, but 7 \(int\) .* row 2 at tags\[1\]"):
@@ -346,6 +388,40 @@ def test_a_function_with_hints_is_given_what_it_asks_for(tmp_path: Path, home: P
     assert model.predict([row, Person(**row)]) == ["Ada of Main"] * 2
     with pytest.raises(SignatureMismatch, match=r"home\.street"):
         model.predict([{**row, "home": {"street": 5}}])
+
+
+class Tagged(pydantic.BaseModel):
+    name: str
+    age: int
+    tags: list[str] = []
+
+
+@dataclasses.dataclass
+class Sized:
+    name: str
+    size: int = 3
+    parts: list[str] = dataclasses.field(default_factory=list[str])
+
+
+def test_defaults_of_classes_apply_where_nothing_is_given(tmp_path: Path, home: Path):
+    def people(data: list[Tagged]) -> list[str]:
+        return [f"{one.name} {one.age} {one.tags}" for one in data]
+
+    def things(data: list[Sized]) -> list[str]:
+        return [f"{one.name} {one.size} {one.parts}" for one in data]
+
+    people.__annotations__ = {"data": list[Tagged], "return": list[str]}
+    things.__annotations__ = {"data": list[Sized], "return": list[str]}
+    for function, row, expected in ((people, {"name": "x", "age": 3}, "x 3 []"), (things, {"name": "x"}, "x 3 []")):
+        saved = prefect_ml.save_model(function, tmp_path / function.__name__, requirements=[])
+        model = prefect_ml.load_model(saved.path, trust=True)
+        assert model.predict([row]) == [expected]
+        with pytest.raises(SignatureMismatch, match="name"):
+            model.predict([{"age": 3}])
+    with pytest.raises(BadInput, match=r"Row 1 .*tags"):
+        Plan(prefect_ml.infer_signature(people), Tagged.model_validate).fit([{"name": "x", "age": 3, "tags": None}])
+    assert [one.required for one in prefect_ml.infer_signature(Tagged).columns] == [True, True, False]
+    assert [one.required for one in prefect_ml.infer_signature(Sized).columns] == [True, False, False]
 
 
 @pytest.mark.parametrize(

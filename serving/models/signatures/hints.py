@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import NoneType, UnionType
 from typing import Any, cast
@@ -92,13 +92,23 @@ def _outputs(hint: Any) -> Fields:
 def _members(kind: type, depth: int) -> Iterator[Property]:
     hints = typing.get_type_hints(kind)
     fields: Mapping[str, Any] = cast("Any", kind).model_fields if hasattr(kind, "model_fields") else hints
-    needed: Any = getattr(kind, "__required_keys__", fields)
+    needed = _needed(kind, fields)
     for name in fields:
         try:
             found, optional = _kind(hints[name], depth + 1)
         except ModelError as error:
             raise ModelError(f"Field {name!r} of {kind.__name__}: {error}") from None
         yield Property(name, found, not optional and name in needed)
+
+
+def _needed(kind: Any, fields: Mapping[str, Any]) -> Collection[str]:
+    """Give the names of the fields that have no default."""
+    if hasattr(kind, "model_fields"):
+        return {name for name, field in fields.items() if field.is_required()}
+    if dataclasses.is_dataclass(kind):
+        none = dataclasses.MISSING
+        return {one.name for one in dataclasses.fields(kind) if one.default is none and one.default_factory is none}
+    return getattr(kind, "__required_keys__", fields)
 
 
 def _kind(hint: Any, depth: int) -> tuple[Kind, bool]:  # noqa: PLR0911 - one per kind

@@ -20,16 +20,14 @@ def exact(array: npt.NDArray[Any], wanted: np.dtype[Any]) -> npt.NDArray[Any] | 
     if array.dtype.kind not in _FROM.get(wanted.kind, ""):
         return None
     result = _cast(array, wanted)
-    return result if _is_safe(array.dtype, wanted) or _same(array, result) else None
+    return result if _is_safe(array.dtype, wanted) or not _lost(array, result).any() else None
 
 
 def first_lost(array: npt.NDArray[Any], wanted: np.dtype[Any]) -> Any:
     """Give the first value that would change, or None where the kinds differ already."""
     if array.dtype.kind not in _FROM.get(wanted.kind, "") or not array.size:
         return None
-    back = _cast(_cast(array, wanted), array.dtype)
-    both_nan = np.not_equal(back, back) & np.not_equal(array, array)
-    lost = array[np.not_equal(back, array) & ~both_nan]
+    lost = array[_lost(array, _cast(array, wanted))]
     return lost.flat[0].item() if lost.size else None
 
 
@@ -44,6 +42,18 @@ def _cast(array: npt.NDArray[Any], wanted: np.dtype[Any]) -> npt.NDArray[Any]:
         return array.astype(wanted)
 
 
-def _same(array: npt.NDArray[Any], result: npt.NDArray[Any]) -> bool:
+def _lost(array: npt.NDArray[Any], result: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     back = _cast(result, array.dtype)
-    return bool(np.array_equal(back, array, equal_nan=array.dtype.kind in "fcMm"))
+    both_nan = np.not_equal(back, back) & np.not_equal(array, array)
+    return (np.not_equal(back, array) & ~both_nan) | _outside(array, result)
+
+
+def _outside(array: npt.NDArray[Any], result: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    # What lies outside of the range of integers may come back as it was: 2**63 does, from int64, where it is negative.
+    kinds = array.dtype.kind + result.dtype.kind
+    if kinds in ("iu", "ui"):
+        return np.less(array, 0) != np.less(result, 0)
+    if kinds in ("if", "uf", "fi", "fu"):
+        numbers, whole = (array, result) if kinds[0] == "f" else (result, array)
+        return np.greater_equal(numbers.astype(np.float64), float(int(np.iinfo(whole.dtype).max) + 1))
+    return np.zeros(array.shape, dtype=np.bool_)

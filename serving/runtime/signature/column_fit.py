@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any, cast
 
 import numpy as np
@@ -107,10 +108,12 @@ class ColumnFit:
                 raise self._unfit(error, row) from None
         return self._packed(found)
 
-    def missing(self) -> Mismatch:
-        """Give the error for data that does not have this column."""
+    def missing(self, given: Iterable[Any] = ()) -> Mismatch:
+        """Give the error for data that does not have this column, but those given."""
+        near = get_close_matches(str(self.label), [str(label) for label in given], 1, 0.75)
+        hint = f" The data has {near[0]!r}; is that it?" if near else ""
         return Mismatch(
-            f"The column {self.label!r} is missing; this model needs it, as {self.expected}.",
+            f"The column {self.label!r} is missing; this model needs it, as {self.expected}.{hint}",
             str(self.label), self.expected, "nothing",
         )  # fmt: skip
 

@@ -97,7 +97,7 @@ class ColumnsPlan:
             known[str(label)] = place
         for fit in self._fits:
             if fit.column.required and fit.label not in known:
-                raise fit.missing()
+                raise fit.missing(known.keys() - set(self._labels))
         return [known.get(fit.label) for fit in self._fits]
 
     def _replaced(self, data: Any, places: list[int | None], changed: Mapping[int, Any]) -> Any:

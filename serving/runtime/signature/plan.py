@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..errors import BadInput
 from ..protocol import is_request
 from .columns import ColumnsPlan
 from .fields import Column, Param, Tensor
@@ -48,7 +49,14 @@ def _inputs(columns: Sequence[Column], tensors: Sequence[Tensor], item: Convert 
     plan = ColumnsPlan(columns)
     if item is None or len(columns) > 1 or columns[0].name is not None:
         return plan.frame
-    return lambda data: [item(value) for value in plan.items(data)]
+    return lambda data: [_made(item, value, row) for row, value in enumerate(plan.items(data), 1)]
+
+
+def _made(item: Convert, value: Any, row: int) -> Any:
+    try:
+        return item(value)
+    except (ValueError, TypeError) as error:  # pydantic's is a ValueError
+        raise BadInput(f"Row {row} is not what this model takes: {' '.join(str(error).split())}") from error
 
 
 def _params(params: Sequence[Param]) -> Callable[[Mapping[str, Any] | None], Mapping[str, Any] | None]:

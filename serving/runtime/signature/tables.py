@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -61,16 +61,17 @@ def _by_name(names: Sequence[str], get: Callable[[str], Any], fits: Sequence[Col
         _same_number(len(names), fits)
         return [_fit(fit, get(name)) for fit, name in zip(fits, names, strict=True)]
     known = set(names)
-    return [_fit(fit, get(fit.label)) if fit.label in known else _absent(fit) for fit in fits]
+    return [_fit(fit, get(fit.label)) if fit.label in known else _absent(fit, fits, names) for fit in fits]
 
 
 def _fit(fit: ColumnFit, values: Any, *, wire: bool = False) -> Any:
     return fit.array(cast("Any", values)) if isinstance(values, np.ndarray) else fit.values(values, wire=wire)
 
 
-def _absent(fit: ColumnFit) -> None:
+def _absent(fit: ColumnFit, fits: Sequence[ColumnFit], given: Iterable[Any]) -> None:
     if fit.column.required:
-        raise fit.missing()
+        wanted = {one.label for one in fits}
+        raise fit.missing(label for label in given if label not in wanted)
 
 
 def _polars(column: Any) -> Any:
@@ -131,7 +132,7 @@ def _from_records(rows: Sequence[Mapping[str, Any]], fits: Sequence[ColumnFit], 
     for fit in fits:
         values = [row.get(fit.label, ABSENT) for row in rows]
         absent = bool(values) and all(value is ABSENT for value in values)
-        found.append(_absent(fit) if absent else fit.values(values, wire=wire))
+        found.append(_absent(fit, fits, rows[0]) if absent else fit.values(values, wire=wire))
     return found
 
 
@@ -149,11 +150,11 @@ def _from_mapping(data: Mapping[str, Any], fits: Sequence[ColumnFit], *, wire: b
         odd = given[single.index(True)][0]
         raise BadInput(f"The column {odd.label!r} has one value, where others have a list; give one for each row.")
     _same_length([(fit.label, value) for fit, value in given])
-    return _by_name_of({fit.label: value for fit, value in given}, fits, wire=wire)
+    return _by_name_of(data, fits, wire=wire)
 
 
-def _by_name_of(given: Mapping[Any, Any], fits: Sequence[ColumnFit], *, wire: bool) -> list[Any]:
-    return [_fit(fit, given[fit.label], wire=wire) if fit.label in given else _absent(fit) for fit in fits]
+def _by_name_of(data: Mapping[str, Any], fits: Sequence[ColumnFit], *, wire: bool) -> list[Any]:
+    return [_fit(fit, data[fit.label], wire=wire) if fit.label in data else _absent(fit, fits, data) for fit in fits]
 
 
 def _is_cell(value: Any, fit: ColumnFit) -> bool:
@@ -183,7 +184,7 @@ def _from_rows(
     for number, fit in enumerate(fits):
         place = number if positional else places.get(fit.label)
         if place is None:
-            found.append(_absent(fit))
+            found.append(_absent(fit, fits, names or ()))
             continue
         cells = [row[place] for row in rows]
         found.append(fit.values([_from_text(cell, fit) for cell in cells] if textual else cells, wire=wire))
