@@ -17,6 +17,7 @@
     ├── ArtifactError (OSError)            an artifact that cannot be read or written
     │   └── IntegrityError                 bytes are not those that were recorded
     ├── ModelError
+    │   ├── EvaluationError (ValueError)   data or an argument that no model can be evaluated with
     │   ├── SignatureMismatch (ValueError) data that a model does not take
     │   ├── UnknownFlavor (TypeError)      no flavor can save this object
     │   └── UntrustedModel                 loading would run code that the store does not vouch for
@@ -56,6 +57,7 @@ __all__ = [
     "BentoFailed",
     "EndpointNotFound",
     "EnvironmentFailed",
+    "EvaluationError",
     "ExperimentExists",
     "ExperimentNotFound",
     "FilterError",
@@ -218,6 +220,12 @@ class IntegrityError(ArtifactError):
 
 class ModelError(PrefectMLError):
     """A model cannot be saved, loaded or scored."""
+
+
+class EvaluationError(ModelError, ValueError):
+    """No model can be evaluated with this data or this argument."""
+
+    exit_code = 2
 
 
 class SignatureMismatch(ModelError, ValueError):

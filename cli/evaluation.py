@@ -46,7 +46,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Score the rows of the CSV or Parquet file DATA with the model URI, and measure what it gets right.
 
-    What is found is kept with a run. Ends with 1 where a threshold is missed.
+    What is found is kept with a run. Ends with 1 where a threshold is missed, and with 2 where the data or an option
+    makes no sense.
     """
     from .. import evaluate as evaluate_model
 

@@ -198,6 +198,18 @@ def test_metrics_of_ones_own(home: Path, logistic: LogisticRegression):
         ({"targets": [1, 2]}, "one target per row"),
         ({"data": "nowhere.csv"}, "no file nowhere.csv"),
         ({"model": 3}, "is no model"),
+        ({"metrics": ["f1_macro"]}, "needs more than two classes, and there are 2 here"),
+        ({"metrics": ["log_loss"], "model": lambda table: np.zeros(len(table))}, "gives labels alone"),
+        ({"metrics": ["f1"], "model": lambda table: np.arange(len(table)) % 3}, "exactly two classes, and there are 3"),
+        ({"positive": 1, "model": lambda table: np.arange(len(table)) % 3}, "positive=1 is for two classes"),
+        ({"name": "../x"}, "name='../x' is no folder"),
+        ({"targets": np.where(held_out()[1], "yes", "no")}, "the same labels"),
+        ({"model": lambda table: np.where(table["mean radius"] > 15, "no", "yes")}, "the same labels"),
+        ({"targets": np.array([0, *["no"] * 283], dtype=object)}, "labels of one type"),
+        ({"targets": held_out()[0]["mean area"] / 7}, "The targets are .* say kind='regressor'"),
+        ({"model": lambda table: table["mean area"] / 7}, "say kind='regressor'"),
+        ({"targets": np.arange(284) % 3, "model": lambda table: table["mean area"] / 7}, "say kind='regressor'"),
+        ({"targets": np.where(held_out()[1], "yes", "no"), "kind": "regressor"}, "say kind='classifier'"),
         ({"model": lambda table: np.zeros((3, 3))}, "one value per row"),
         ({"model": lambda table: 1 / 0}, "ZeroDivisionError"),
     ],
@@ -210,6 +222,7 @@ def test_what_makes_no_sense_is_said_in_one_sentence(
     with pytest.raises(ModelError, match=said) as caught:
         prefect_ml.evaluate(given_.pop("model"), given_.pop("data"), given_.pop("targets"), **given_)
     assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == (1 if said in {"one value per row", "ZeroDivisionError"} else 2)
     assert not prefect_ml.search_runs("", experiments=None) or options.keys() & {"slices"}, "nothing half-written"
 
 
@@ -251,7 +264,9 @@ def test_a_label_that_only_the_data_has(home: Path):
     assert found.probabilities[:, 2].tolist() == [0.0] * 150
 
 
-def test_the_command_ends_with_1_where_a_threshold_is_missed(home: Path, logistic: LogisticRegression, tmp_path: Path):
+def test_the_command_ends_with_1_where_a_threshold_is_missed_and_with_2_where_it_is_asked_wrongly(
+    home: Path, logistic: LogisticRegression, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     rows, truth = held_out()
     rows.assign(sick=truth).to_csv(tmp_path / "held-out.csv", index=False)
     with prefect_ml.start_run():
@@ -265,6 +280,10 @@ def test_the_command_ends_with_1_where_a_threshold_is_missed(home: Path, logisti
     assert found["passed"]
     bad = CliRunner().invoke(commands.cli, [*command, "--threshold", "accuracy >= 0.999", "--baseline", logged.uri])
     assert bad.exit_code == 1
+    for wrong in (["--targets", "colour"], ["--metric", "acuracy"], ["--threshold", "f1 about 3"]):
+        monkeypatch.setattr(sys, "argv", ["prefect-ml", *command, *wrong])
+        with pytest.raises(SystemExit, match=r"^2$"):
+            commands.main()
     (data,) = run_datasets(found["run_id"])
     assert (data.name, data.role) == ("held-out.csv", "evaluation")
     assert "accuracy >= 0.999" in bad.output

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError
+from ...errors import EvaluationError, ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ def rows_and_targets(data: Any, targets: Any) -> tuple[Any, npt.NDArray[np.gener
         What the model is given, and the targets [rows].
 
     Raises:
-        ModelError: There is no such file or column, a target is missing, or the lengths differ.
+        EvaluationError: There is no such file or column, a target is missing, or the lengths differ.
     """
     import numpy as np
 
@@ -36,14 +36,14 @@ def rows_and_targets(data: Any, targets: Any) -> tuple[Any, npt.NDArray[np.gener
         data, targets = _without(data, targets)
     truth = np.asarray(targets)
     if truth.ndim != 1:
-        raise ModelError(f"The targets have shape {truth.shape}; give one label or value per row.")
+        raise EvaluationError(f"The targets have shape {truth.shape}; give one label or value per row.")
     rows = data.shape[0] if hasattr(data, "shape") else len(data)
     if rows != len(truth):
-        raise ModelError(f"There are {rows} rows and {len(truth)} targets; give one target per row.")
+        raise EvaluationError(f"There are {rows} rows and {len(truth)} targets; give one target per row.")
     if not rows:
-        raise ModelError("There are no rows to evaluate on; give some.")
+        raise EvaluationError("There are no rows to evaluate on; give some.")
     if missing := sum(_is_missing(value) for value in truth.tolist()):
-        raise ModelError(f"{missing} of {rows} targets are missing; leave those rows out.")
+        raise EvaluationError(f"{missing} of {rows} targets are missing; leave those rows out.")
     return data, truth.astype(str) if truth.dtype == object and isinstance(truth[0], str) else truth
 
 
@@ -53,14 +53,14 @@ def _is_missing(value: object) -> bool:
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise ModelError(f"There is no file {path} to evaluate on; give the path of a CSV or Parquet file.")
+        raise EvaluationError(f"There is no file {path} to evaluate on; give the path of a CSV or Parquet file.")
     try:
         pandas: Any = importlib.import_module("pandas")
         return pandas.read_parquet(path) if path.suffix in (".parquet", ".pq") else pandas.read_csv(path)
     except ImportError as error:
         raise ModelError(f"Reading {path} needs {error.name}; install it, or give the data itself.") from error
     except (ValueError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as a table ({' '.join(str(error).split())}).") from error
+        raise EvaluationError(f"{path} cannot be read as a table ({' '.join(str(error).split())}).") from error
 
 
 def _as_pandas(data: Any) -> Any:
@@ -72,5 +72,5 @@ def _without(data: Any, column: str) -> tuple[Any, Any]:
     columns: list[Any] = list(getattr(data, "columns", ()))
     if column not in columns:
         known = ", ".join(map(str, columns)) or "none, as it is no table"
-        raise ModelError(f"There is no column {column!r} with the targets; the data has {known}.")
+        raise EvaluationError(f"There is no column {column!r} with the targets; the data has {known}.")
     return data.drop(columns=[column]), data[column]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...errors import ModelError
 from ...reports.evaluation import Curve, Drawings
 from .learn import of_sklearn, quietly
 
@@ -18,7 +19,19 @@ _CURVES = 10
 
 
 def drawings_of(scored: Scored) -> Drawings:
-    """Work out what the figures show."""
+    """Work out what the figures show.
+
+    Raises:
+        ModelError: scikit-learn cannot work with what the model answers.
+    """
+    try:
+        return _drawings(scored)
+    except (ValueError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise ModelError(f"The figures cannot be drawn of what the model answers ({said}).") from error
+
+
+def _drawings(scored: Scored) -> Drawings:
     if scored.kind == "regressor":
         residuals = scored.predictions - scored.targets
         return Drawings(

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError, ServiceError
+from ...errors import ArtifactError, EvaluationError, ServiceError
 from ...reports.evaluation import Check, Difference, Evaluation, draw_figures, render_evaluation
+from ...store.artifacts import check_relative
 from ..active import ActiveRun, current_run, innermost_prefect_run
 from ..data.datasets import log_dataset
 from ..log import log_dict, log_metrics, log_text, set_tag
@@ -77,10 +78,11 @@ def evaluate(  # noqa: PLR0913 - each is a word that users look for
         store: Another store than the one that the settings name.
 
     Raises:
-        ModelError: The model cannot score the data, or an argument makes no sense.
+        EvaluationError: The data or an argument makes no sense.
+        ModelError: The model cannot score the data.
         PrefectMLError: The model's URI leads to nothing that can be loaded.
     """
-    _check(kind, resamples, confidence)
+    _check(kind, resamples, confidence, name)
     rows, truth = rows_and_targets(data, targets)
     candidate, other = model_of(model, trust=trust), None if baseline is None else model_of(baseline, trust=trust)
     question = _Question(rows, truth, kind, positive)
@@ -89,6 +91,7 @@ def evaluate(  # noqa: PLR0913 - each is a word that users look for
     rules = read_thresholds(thresholds, [one.name for one in chosen], with_baseline=other is not None)
     compared = _compared(chosen, scored, question, other, resamples=resamples, confidence=confidence, seed=seed)
     values = measure(chosen, scored)
+    drawings = drawings_of(scored)
     with _run(candidate, store) as run:
         evaluation = Evaluation(
             model=candidate.name,
@@ -104,7 +107,7 @@ def evaluate(  # noqa: PLR0913 - each is a word that users look for
             comparison=compared,
             confidence=confidence,
             checks=_checks(rules, values, compared),
-            drawings=drawings_of(scored),
+            drawings=drawings,
         )
         _record(evaluation, data, name=name, run=run)
     return evaluation
@@ -123,14 +126,20 @@ class _Question:
         return score(model, self.rows, self.truth, kind=self.kind, positive=self.positive)
 
 
-def _check(kind: str, resamples: int, confidence: float) -> None:
+def _check(kind: str, resamples: int, confidence: float, name: str) -> None:
     need_sklearn()
     if kind not in KINDS:
-        raise ModelError(f"kind={kind!r} is none; it is 'classifier' or 'regressor'.")
+        raise EvaluationError(f"kind={kind!r} is none; it is 'classifier' or 'regressor'.")
     if resamples < 1:
-        raise ModelError(f"resamples={resamples} draws nothing; give 100 or more.")
+        raise EvaluationError(f"resamples={resamples} draws nothing; give 100 or more.")
     if not 0 < confidence < 1:
-        raise ModelError(f"confidence={confidence} is none; give a share between 0 and 1, such as 0.95.")
+        raise EvaluationError(f"confidence={confidence} is none; give a share between 0 and 1, such as 0.95.")
+    try:
+        check_relative(name or _FOLDER)
+    except ArtifactError as error:
+        raise EvaluationError(
+            f"name={name!r} is no folder of the evaluation; give a relative path without '..'."
+        ) from error
 
 
 def _compared(
@@ -149,7 +158,9 @@ def _checks(
 ) -> tuple[Check, ...]:
     baseline = {one.metric: one.baseline for one in compared}
     if missing := next((one for one in rules if one.limit is None and one.metric not in baseline), None):
-        raise ModelError(f"The threshold {missing.rule!r} cannot be checked: the baseline has no {missing.metric}.")
+        raise EvaluationError(
+            f"The threshold {missing.rule!r} cannot be checked: the baseline has no {missing.metric}."
+        )
     return checks_of(rules, values, baseline)
 
 

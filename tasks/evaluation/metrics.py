@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from ...errors import ModelError
+from ...errors import EvaluationError, ModelError
 from .learn import of_sklearn, quietly
 
 if TYPE_CHECKING:
@@ -61,17 +61,19 @@ def chosen_metrics(given: Sequence[str | Metric | Function] | None, scored: Scor
     """Give the metrics that were asked for, or all that the model and data allow.
 
     Raises:
-        ModelError: A name that is none, or a metric that this model cannot have.
+        EvaluationError: A name that is none, or a metric that this model cannot have.
     """
     known = {metric.name: metric for metric in (_CLASSIFIER if scored.kind == "classifier" else _REGRESSOR)}
     if given is None:
         return [metric for metric in known.values() if _applies(metric, scored)]
     if not given:
-        raise ModelError(f"metrics=[] leaves nothing to measure; leave it out, or name some of {', '.join(known)}.")
+        raise EvaluationError(
+            f"metrics=[] leaves nothing to measure; leave it out, or name some of {', '.join(known)}."
+        )
     found = [_metric(one, known, scored) for one in given]
     names = [metric.name for metric in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ModelError(f"The metric {twice!r} is given twice; name each once.")
+        raise EvaluationError(f"The metric {twice!r} is given twice; name each once.")
     return found
 
 
@@ -91,19 +93,27 @@ def _metric(given: Any, known: Mapping[str, _Known], scored: Scored) -> AnyMetri
     if callable(given):
         name = getattr(given, "__name__", type(given).__name__)
         if not re.fullmatch(r"[\w.\- :/]+", name) or name == "<lambda>":
-            raise ModelError(f"The metric {name!r} needs a name; give Metric(name, function).")
+            raise EvaluationError(f"The metric {name!r} needs a name; give Metric(name, function).")
         return Metric(name, cast("Function", given))
     metric = known.get(str(given))
     if metric is None:
-        raise ModelError(f"There is no metric {given!r} for a {scored.kind}; there are {', '.join(known)}.")
+        raise EvaluationError(f"There is no metric {given!r} for a {scored.kind}; there are {', '.join(known)}.")
     if not _applies(metric, scored):
-        raise ModelError(f"The metric {given!r} needs a model with {metric.needs}; this one has {scored.has}.")
+        raise EvaluationError(f"The metric {given!r} needs {_lacking(metric, scored)}.")
     return metric
 
 
 def _applies(metric: _Known, scored: Scored) -> bool:
     words = set(metric.needs.split())
     return words <= set(scored.has.split())
+
+
+def _lacking(metric: _Known, scored: Scored) -> str:
+    missing = set(metric.needs.split()) - set(scored.has.split())
+    if "probabilities" in missing:
+        return "probabilities, and this model gives labels alone"
+    wanted = "exactly two classes" if "binary" in missing else "more than two classes"
+    return f"{wanted}, and there are {len(scored.classes)} here"
 
 
 def _value(metric: AnyMetric, scored: Scored) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError
+from ...errors import EvaluationError, ModelError
+from .labels import check_labels, check_same, some
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +96,7 @@ def model_of(model: Any, *, trust: bool = False) -> Model:
     predict = getattr(model, "predict", None)
     call = predict if callable(predict) else model if callable(model) else None
     if call is None or isinstance(model, type):
-        raise ModelError(f"{type(model).__name__} is no model; give a URI, an object with predict, or a function.")
+        raise EvaluationError(f"{type(model).__name__} is no model; give a URI, an object with predict, or a function.")
     return Model(getattr(model, "__name__", type(model).__name__), call, _probabilities_of(model))
 
 
@@ -103,6 +104,7 @@ def score(model: Model, data: Any, targets: Array, *, kind: str, positive: Any =
     """Ask the model about every row.
 
     Raises:
+        EvaluationError: The targets or answers are not of this kind, or are different kinds of labels.
         ModelError: It cannot score the data, or answers with something else than one label or value per row.
     """
     import numpy as np
@@ -112,17 +114,22 @@ def score(model: Model, data: Any, targets: Array, *, kind: str, positive: Any =
         predictions = predictions[:, 0]
     if kind == "regressor":
         _check_rows(model, predictions, targets, 1)
-        return Scored(kind, targets.astype(np.float64), _numbers(model, predictions), np.array([]), None)
+        values = _numbers("The targets are", targets)
+        return Scored(kind, values, _numbers(f"{model.name} answers with", predictions), np.array([]), None)
     return _classified(model, data, targets, predictions, positive)
 
 
 def _classified(model: Model, data: Any, targets: Array, predictions: Array, positive: Any) -> Scored:
     import numpy as np
 
+    check_labels("The targets are", targets)
     if model.probabilities is not None:
-        found, classes = _asked(model, model.probabilities, data)
+        found, classes = map(np.asarray, _asked(model, model.probabilities, data))
         _check_rows(model, predictions, targets, 1)
-        return _with_classes(targets, predictions, np.asarray(found), np.asarray(classes), positive)
+        check_same(model.name, targets, predictions)
+        if found.shape != (len(targets), len(classes)):
+            raise ModelError(f"{model.name} gives probabilities of shape {found.shape} for {len(classes)} classes.")
+        return _with_classes(targets, predictions, found, classes, positive)
     known: Array = np.unique(targets)
     if predictions.ndim == 2 and predictions.shape[1] == len(known) > 1:  # a network that gives one column per class
         labels: Array = known[predictions.argmax(axis=1)]
@@ -130,6 +137,7 @@ def _classified(model: Model, data: Any, targets: Array, predictions: Array, pos
     _check_rows(model, predictions, targets, 1)
     if len(known) <= 2 and predictions.dtype.kind == "f" and not np.isin(predictions, known).all():
         return _thresholded(model, targets, predictions, known, positive)
+    check_same(model.name, targets, predictions)
     classes = np.unique(np.concatenate([known, predictions]))
     return Scored("classifier", targets, predictions, classes, None, _positive(classes, positive))
 
@@ -139,8 +147,8 @@ def _thresholded(model: Model, targets: Array, scores: Array, known: Array, posi
     import numpy as np
 
     if not ((scores >= 0) & (scores <= 1)).all() or len(known) < 2:
-        raise ModelError(
-            f"{model.name} answers with numbers that are no labels of the targets ({_some(known)}) and no"
+        raise EvaluationError(
+            f"{model.name} answers with numbers that are no labels of the targets ({some(known)}) and no"
             " probabilities; for values, say kind='regressor'."
         )
     label = _positive(known, positive)
@@ -161,6 +169,10 @@ def _with_classes(targets: Array, predictions: Array, found: Array, classes: Arr
 
 
 def _positive(classes: Array, given: Any) -> Any:
+    if len(classes) > 2 and given is not None:
+        raise EvaluationError(
+            f"positive={given!r} is for two classes, and there are {len(classes)} here ({some(classes)}); leave it out."
+        )
     if len(classes) != 2:
         return None
     if given is None:
@@ -168,7 +180,9 @@ def _positive(classes: Array, given: Any) -> Any:
     labels = classes.tolist()
     found = [label for label in labels if given == label or (isinstance(given, str) and given == str(label))]
     if not found:
-        raise ModelError(f"positive={given!r} is no label of the data, which has {_some(classes)}; give one of them.")
+        raise EvaluationError(
+            f"positive={given!r} is no label of the data, which has {some(classes)}; give one of them."
+        )
     return classes[labels.index(found[0])]
 
 
@@ -193,15 +207,10 @@ def _check_rows(model: Model, found: Array, targets: Array, dimensions: int) -> 
         )
 
 
-def _numbers(model: Model, found: Array) -> Floats:
+def _numbers(lead: str, found: Array) -> Floats:
     import numpy as np
 
     try:
         return found.astype(np.float64)
     except (TypeError, ValueError):
-        raise ModelError(f"{model.name} answers with {found.dtype}, no numbers; say kind='classifier'.") from None
-
-
-def _some(values: Array) -> str:
-    shown = ", ".join(repr(value) for value in values.tolist()[:5])
-    return shown if len(values) <= 5 else f"{shown}, ..."
+        raise EvaluationError(f"{lead} {some(found)}, no numbers; say kind='classifier'.") from None

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError
+from ...errors import EvaluationError
 from ...reports.evaluation import Slice
 from .metrics import AnyMetric, measure
 
@@ -31,7 +31,7 @@ def slices_of(
         metrics: What to measure.
 
     Raises:
-        ModelError: There is no such column, or a mask has another length.
+        EvaluationError: There is no such column, or a mask has another length.
     """
     found: list[Slice] = []
     for column, value, mask in _masks(given or (), data, len(scored.targets)):
@@ -48,14 +48,14 @@ def _masks(given: Sequence[str] | Mapping[str, Any], data: Any, rows: int) -> It
         for name, mask in given.items():
             flags = np.asarray(mask)
             if flags.dtype != bool or flags.shape != (rows,):
-                raise ModelError(f"The slice {name!r} has to be {rows} booleans, one per row.")
+                raise EvaluationError(f"The slice {name!r} has to be {rows} booleans, one per row.")
             yield name, "", flags
         return
     for name in given:
         columns = getattr(data, "columns", ())
         if name not in columns:
             known = ", ".join(map(str, columns)) or "none, as it is no table"
-            raise ModelError(f"There is no column {name!r} to slice by; the data has {known}.")
+            raise EvaluationError(f"There is no column {name!r} to slice by; the data has {known}.")
         yield from ((name, value, mask) for value, mask in _of_column(np.asarray(data[name])))
 
 

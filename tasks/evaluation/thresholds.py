@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...errors import ModelError
+from ...errors import EvaluationError
 from ...reports.evaluation import Check
 
 __all__ = ["Threshold", "checks_of", "read_thresholds"]
@@ -51,7 +51,7 @@ def read_thresholds(rules: Sequence[str], metrics: Sequence[str], *, with_baseli
     """Read rules before anything is scored.
 
     Raises:
-        ModelError: A rule is none, names a metric that is not measured, or a baseline that is not given.
+        EvaluationError: A rule is none, names a metric that is not measured, or a baseline that is not given.
     """
     return [_read(rule, metrics, with_baseline=with_baseline) for rule in rules]
 
@@ -71,14 +71,16 @@ def checks_of(
 def _read(rule: str, metrics: Sequence[str], *, with_baseline: bool) -> Threshold:
     match = _RULE.fullmatch(rule)
     if match is None:
-        raise ModelError(
+        raise EvaluationError(
             f"The threshold {rule!r} cannot be read; write for instance 'rmse <= 0.8' or 'f1 >= baseline + 0.01'."
         )
     metric = match["metric"]
     if metric not in metrics:
-        raise ModelError(f"The threshold {rule!r} names no metric that is measured; those are {', '.join(metrics)}.")
+        raise EvaluationError(
+            f"The threshold {rule!r} names no metric that is measured; those are {', '.join(metrics)}."
+        )
     if match["limit"] is not None:
         return Threshold(rule, metric, match["sign"], float(match["limit"]))
     if not with_baseline:
-        raise ModelError(f"The threshold {rule!r} needs another model to compare with; give it as baseline=.")
+        raise EvaluationError(f"The threshold {rule!r} needs another model to compare with; give it as baseline=.")
     return Threshold(rule, metric, match["sign"], None, match["change"] or "+", float(match["by"] or 0.0))
