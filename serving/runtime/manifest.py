@@ -167,7 +167,11 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:  # a folder may be removed while it is looked at
+        raise ManifestError(f"the file {path.name!r} is missing") from None
+    with file:
         return {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
