@@ -81,6 +81,7 @@ def test_what_many_log_at_once_is_stored_once(store: Store) -> None:
         assert prefect_ml.load_model(f"runs:/{run}/model").run_id == run
 
 
+@pytest.mark.heavy
 @both_databases
 def test_what_is_logged_while_its_twin_is_removed_is_whole(store: Store) -> None:
     for _ in range(4):
